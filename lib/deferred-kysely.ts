@@ -1,0 +1,145 @@
+import { Kysely } from '@mikro-orm/sql'
+import type { DeferredTransaction, Query, QueryOptions, Result } from './deferred-transaction.ts'
+import type { DatabaseConnection } from './pinned-transaction.ts'
+
+type Client = Kysely<any>
+type KyselyProps = Extract<ConstructorParameters<typeof Kysely>[0], { executor: unknown }>
+type CancelQuery = NonNullable<DatabaseConnection['cancelQuery']>
+
+interface Command<T> {
+  execute (): Promise<T>
+}
+
+/**
+ * A deferred transaction as MikroORM and users see it: what `em.getTransactionContext()`, `em.getKysely()` and query
+ * builders use, with the methods of Kysely's `ControlledTransaction` that MikroORM 7.2.1 calls. Compiling, plugins and
+ * cancelling remain Kysely's: only the connection that a statement gets is chosen anew for each.
+ */
+export class DeferredKysely extends Kysely<any> {
+  readonly #transaction: DeferredTransaction
+  readonly #client: Client
+  readonly #failureBefore: unknown
+
+  constructor (transaction: DeferredTransaction, client: Client) {
+    super({
+      config: { dialect: NO_DIALECT },
+      dialect: NO_DIALECT,
+      driver: NO_DRIVER,
+      executor: client.getExecutor().withConnectionProvider({
+        provideConnection: consumer => consumer(new RoutedConnection(transaction))
+      })
+    })
+    this.#transaction = transaction
+    this.#client = client
+    this.#failureBefore = transaction.failure
+  }
+
+  override get isTransaction (): boolean {
+    return true
+  }
+
+  get isRolledBack (): boolean {
+    return this.#transaction.isRolledBack
+  }
+
+  override get introspection (): Client['introspection'] {
+    return (this.#transaction.trx ?? this.#client).introspection
+  }
+
+  /** What stands for the savepoint is a view of the same transaction that remembers what had failed before it. */
+  savepoint (name: string): Command<DeferredKysely> {
+    return command(async () => {
+      await this.#transaction.command('savepoint', trx => trx.savepoint(name).execute())
+      return new DeferredKysely(this.#transaction, this.#client)
+    })
+  }
+
+  releaseSavepoint (name: string): Command<void> {
+    return command(async () => {
+      // a context that settles inside `em.transactional()` has released its savepoints with the commit
+      if (this.#transaction.isCommitted) return
+      await this.#transaction.command('release savepoint', trx => trx.releaseSavepoint(name as never).execute())
+    })
+  }
+
+  rollbackToSavepoint (name: string): Command<void> {
+    return command(async () => {
+      if (this.#transaction.isRolledBack) return
+      await this.#transaction.command('rollback to savepoint', trx => trx.rollbackToSavepoint(name as never).execute())
+      this.#transaction.recover(this.#failureBefore)
+    })
+  }
+
+  commit (): Command<boolean> {
+    return command(() => this.#transaction.commit({ last: false }))
+  }
+
+  rollback (): Command<void> {
+    return command(() => this.#transaction.rollback({ last: false }))
+  }
+
+  override transaction (): never {
+    throw inTransactionAlready('transaction()')
+  }
+
+  override startTransaction (): never {
+    throw inTransactionAlready('startTransaction()')
+  }
+
+  override connection (): never {
+    throw inTransactionAlready('connection()')
+  }
+
+  override destroy (): never {
+    throw new Error('The Kysely of a context cannot be destroyed: close the MikroORM')
+  }
+}
+
+/** Stands for the connection of one statement, which is chosen when the statement is known. */
+class RoutedConnection implements DatabaseConnection {
+  readonly #transaction: DeferredTransaction
+  #chosen: DatabaseConnection | undefined
+
+  constructor (transaction: DeferredTransaction) {
+    this.#transaction = transaction
+  }
+
+  executeQuery (query: Query, options?: QueryOptions): Promise<Result> {
+    return this.#transaction.execute(query, options, async connection => {
+      this.#chosen = connection
+      if (options?.signal !== undefined) await connection.collectSessionInfo?.()
+      return await connection.executeQuery(query, options)
+    })
+  }
+
+  streamQuery (query: Query, chunkSize: number, options?: QueryOptions): AsyncIterableIterator<Result> {
+    return this.#transaction.stream(query, chunkSize, options)
+  }
+
+  async cancelQuery (control: Parameters<CancelQuery>[0]): Promise<void> {
+    await this.#chosen?.cancelQuery?.(control)
+  }
+
+  async killSession (control: Parameters<CancelQuery>[0]): Promise<void> {
+    await this.#chosen?.killSession?.(control)
+  }
+}
+
+function command<T> (execute: () => Promise<T>): Command<T> {
+  return { execute }
+}
+
+function inTransactionAlready (method: string): Error {
+  return new Error(`The Kysely of a context is in its transaction already, and ${method} would begin another: use em.transactional(), which makes a savepoint`)
+}
+
+/** Kysely wants both. They are reached only through copies that `withPlugin()` and its kin make. */
+const NO_DIALECT = {} as KyselyProps['dialect']
+const NO_DRIVER = {
+  beginTransaction () {
+    return Promise.reject(inTransactionAlready('transaction()'))
+  },
+  destroy () {
+    return Promise.reject(new Error('The Kysely of a context cannot be destroyed: close the MikroORM'))
+  }
+} as unknown as KyselyProps['driver']

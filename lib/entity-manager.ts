@@ -1,0 +1,146 @@
+import { EntityManager, TransactionContext, TransactionPropagation, type MikroORM } from '@mikro-orm/core'
+import type { SqlEntityManager } from '@mikro-orm/sql'
+import { FST_ORM_TRANSACTION_OPEN } from './errors.ts'
+import type { UnitOfWork } from './unit-of-work.ts'
+
+/**
+ * The EntityManager of a context: a fork of the global one in which the methods differ that would otherwise replace,
+ * suspend or overlook the context's transaction. All but `getContext` are public methods of MikroORM 7.2.1.
+ */
+
+type Begin = Parameters<EntityManager['begin']>
+type Transactional = Parameters<EntityManager['transactional']>
+
+const UNIT_OF_WORK = Symbol('fastify-context-orm.unit-of-work')
+
+interface ContextEntityManager extends SqlEntityManager {
+  [UNIT_OF_WORK]: UnitOfWork
+}
+
+const original = EntityManager.prototype
+
+/** Propagations that leave the context's transaction alone. */
+const ON_ITS_OWN: string[] = [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]
+
+/** Shared by all forks, so that a fork costs no closures. */
+const methods = {
+  /**
+   * This very EntityManager, or the one of the `em.transactional()` that runs at the moment. Without this, an
+   * EntityManager that was handed to another context would silently act as that context's own.
+   */
+  getContext (this: ContextEntityManager): EntityManager {
+    return this[UNIT_OF_WORK].isCurrent ? TransactionContext.getEntityManager(this.name) ?? this : this
+  },
+
+  /**
+   * `REQUIRES_NEW` and `NOT_SUPPORTED` call this to suspend the transaction while they run. They have a fork of their
+   * own to run on; what runs in parallel with them must stay in the context's transaction.
+   */
+  resetTransactionContext (this: ContextEntityManager): void {
+    if (!this[UNIT_OF_WORK].keepsTransactionContext) original.resetTransactionContext.call(this)
+  },
+
+  async transactional (this: ContextEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
+    if (actsOnContext(this)) {
+      const { propagation = TransactionPropagation.NESTED } = options
+      if (!ON_ITS_OWN.includes(propagation)) await beginWith(this, options)
+      // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
+      if (propagation === TransactionPropagation.NESTED) await this.flush()
+    }
+    return await original.transactional.call(this, callback, options)
+  },
+
+  async begin (this: ContextEntityManager, ...[options]: Begin): Promise<void> {
+    if (!actsOnContext(this) || options?.ctx !== undefined) return await original.begin.call(this, options)
+    if (!await beginWith(this, options)) await this[UNIT_OF_WORK].begin()
+  },
+
+  async commit (this: ContextEntityManager): Promise<void> {
+    if (actsOnContext(this)) return await this[UNIT_OF_WORK].commitNow()
+    await original.commit.call(this)
+    this[UNIT_OF_WORK].attach()
+  },
+
+  async rollback (this: ContextEntityManager): Promise<void> {
+    if (actsOnContext(this)) return await this[UNIT_OF_WORK].rollbackNow()
+    await original.rollback.call(this)
+    this[UNIT_OF_WORK].attach()
+  },
+
+  setSessionContext (this: ContextEntityManager, ...args: Parameters<EntityManager['setSessionContext']>): void {
+    beforeTransaction(this, () => original.setSessionContext.apply(this, args))
+  },
+
+  clearSessionContext (this: ContextEntityManager): void {
+    beforeTransaction(this, () => original.clearSessionContext.call(this))
+  },
+
+  setFilterParams (this: ContextEntityManager, ...args: Parameters<EntityManager['setFilterParams']>): void {
+    beforeTransaction(this, () => original.setFilterParams.apply(this, args))
+  }
+}
+
+/** Of these, `orm.em` calls the context's own; whatever else it is asked, it asks the context's EntityManager itself. */
+const DELEGATED = ['transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams'] as const
+
+export function forkEntityManager (orm: MikroORM, unit: UnitOfWork): SqlEntityManager {
+  const fork = orm.em.fork({ disableContextResolution: true })
+  return Object.assign(fork, methods, { [UNIT_OF_WORK]: unit }) as unknown as SqlEntityManager
+}
+
+/** Makes the global EntityManager call the methods of a context's, where it is one's. Returns what undoes it. */
+export function delegateToContexts (orm: MikroORM): () => void {
+  const em = orm.em as EntityManager & Record<string, unknown>
+  for (const method of DELEGATED) {
+    Object.defineProperty(em, method, {
+      configurable: true,
+      value (this: EntityManager, ...args: unknown[]) {
+        const current = this.getContext(false)
+        const target = UNIT_OF_WORK in current ? methods[method] : original[method]
+        return Reflect.apply(target, UNIT_OF_WORK in current ? current : this, args)
+      }
+    })
+  }
+  return () => {
+    for (const method of DELEGATED) delete em[method]
+  }
+}
+
+/** Takes the context's transaction away, which the fork's own method refuses. */
+export function resetTransactionContext (em: SqlEntityManager): void {
+  original.resetTransactionContext.call(em)
+}
+
+/**
+ * The context has a transaction of ours, and the call is neither inside `em.transactional()` nor inside a savepoint
+ * that `em.begin({ ctx })` made.
+ */
+function actsOnContext (em: ContextEntityManager): boolean {
+  return em.getContext(false) === em && em[UNIT_OF_WORK].isAttached
+}
+
+/** An isolation level is the whole transaction's: it can be had until the transaction has begun. */
+async function beginWith (em: ContextEntityManager, { isolationLevel, readOnly }: NonNullable<Transactional[1]> = {}): Promise<boolean> {
+  if (isolationLevel === undefined && readOnly === undefined) return false
+  const unit = em[UNIT_OF_WORK]
+  if (unit.hasBegun) {
+    throw new FST_ORM_TRANSACTION_OPEN(unit.owner.name, isolationLevel === undefined ? 'readOnly' : `isolationLevel '${isolationLevel}'`)
+  }
+  await unit.begin({ isolationLevel, readOnly })
+  return true
+}
+
+/**
+ * MikroORM allows a session context until the transaction has begun, and takes a deferred one for begun
+ * (`sessionContextInsideTransaction`). Once it really has, MikroORM's own error is right.
+ */
+function beforeTransaction (em: ContextEntityManager, change: () => void): void {
+  const unit = em[UNIT_OF_WORK]
+  if (unit.hasBegun || !actsOnContext(em)) return change()
+  unit.detach()
+  try {
+    change()
+  } finally {
+    unit.attach()
+  }
+}

@@ -1,0 +1,47 @@
+import createError, { type FastifyError } from '@fastify/error'
+
+/**
+ * Every error of this package. Each message says what was expected, what came, and what to do; the README's table is
+ * checked against this list.
+ */
+
+type ErrorConstructor<Args extends unknown[]> = new (...args: Args) => FastifyError
+
+/** Passed as the last argument, it becomes the error's `cause`. */
+interface Cause { cause: unknown }
+
+/** where, option, what it takes, what it got */
+export const FST_ORM_BAD_OPTION: ErrorConstructor<[string, string, string, string]> = createError(
+  'FST_ORM_BAD_OPTION', '%s: the option "%s" takes %s, got %s', 500)
+
+/** what was asked for, why there is no context, what to do */
+export const FST_ORM_NO_CONTEXT: ErrorConstructor<[string, string, string]> = createError(
+  'FST_ORM_NO_CONTEXT', '%s outside a context: %s. %s', 500)
+
+/** name, known names */
+export const FST_ORM_UNKNOWN_DATABASE: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_UNKNOWN_DATABASE', 'There is no database "%s" here: a database goes by the contextName of its MikroORM, and the known ones are %s', 500)
+
+/** context, how it ended, statement */
+export const FST_ORM_CONTEXT_ENDED: ErrorConstructor<[string, string, string]> = createError(
+  'FST_ORM_CONTEXT_ENDED', '%s has ended (%s) and takes no more statements than reads, got: %s. Await every write before replying, or give later work an EntityManager of its own: orm.em.fork()', 500)
+
+/** context, statement */
+export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_READ_ONLY', '%s is readOnly and cannot write, got: %s. Remove readOnly from the route\'s config.orm, or the change from its code', 500)
+
+/** context; cause: what failed */
+export const FST_ORM_TRANSACTION_FAILED: ErrorConstructor<[string, Cause]> = createError(
+  'FST_ORM_TRANSACTION_FAILED', '%s cannot be committed: a statement of its transaction has failed (see the cause), and the error was caught and passed over. Run what may fail in em.transactional(), which rolls back to a savepoint, or reply with an error', 500)
+
+/** context, what cannot be had any more */
+export const FST_ORM_TRANSACTION_OPEN: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_TRANSACTION_OPEN', '%s has begun its transaction already and cannot have %s any more: ask for it before the first write, or in the route\'s config.orm', 500)
+
+/** context, statement */
+export const FST_ORM_STREAM_OPEN: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_STREAM_OPEN', '%s is reading a stream on the connection that this needs: %s. It would wait for ever: read the stream to its end first, or load the rows with find()', 500)
+
+/** context, committed databases, databases that are not; cause: what failed */
+export const FST_ORM_PARTIAL_COMMIT: ErrorConstructor<[string, string, string, Cause]> = createError(
+  'FST_ORM_PARTIAL_COMMIT', '%s is committed in part: %s committed, %s did not (see the cause). Databases commit one after the other, and what has committed cannot be taken back', 500)

@@ -1,0 +1,150 @@
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
+import type { MikroORM } from '@mikro-orm/core'
+import { FST_ORM_NO_CONTEXT } from './errors.ts'
+import { ContextOfRequest } from './request-context.ts'
+import type { Route, Routes } from './routes.ts'
+import type { ContextEntityManager } from './types.ts'
+
+/**
+ * One request, as named hooks in the order in which Fastify calls them.
+ *
+ * `flushBeforeSerialization` and `settleBeforeSend` have to run after every other hook of their kind: one that fails
+ * later would turn a committed request into an error, and what one writes later would be lost. Hooks of a route run
+ * last, so routes that `onRoute` sees get them as their own (`appendToRoute`); the others, and requests for which no
+ * route is found, get them with everybody else's (`…WithoutRoute`).
+ *
+ * A hook calls `done` when it has nothing to wait for, and otherwise returns a promise, whose rejections Fastify
+ * 5.12 handles also when the reply turns out to have been sent meanwhile.
+ */
+
+export const CONTEXT: unique symbol = Symbol('fastify-context-orm.context')
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    [CONTEXT]: ContextOfRequest | null
+  }
+}
+
+type Done = HookHandlerDoneFunction
+type SendHook = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) => Promise<void> | void
+
+export interface Lifecycle {
+  openContext (request: FastifyRequest, reply: FastifyReply, done: Done): void
+  flushBeforeSerializationWithoutRoute: SendHook
+  settleBeforeSendWithoutRoute: SendHook
+  rollbackOnError: SendHook
+  appendToRoute (options: RouteOptions): void
+}
+
+export function createLifecycle (databases: ReadonlyMap<string, MikroORM>, routes: Routes): Lifecycle {
+  return {
+    openContext (request, reply, done) {
+      const context = new ContextOfRequest(databases, routes, request, reply)
+      request[CONTEXT] = context
+      context.run(done)
+    },
+
+    flushBeforeSerializationWithoutRoute (request, reply, payload, done) {
+      if (request[CONTEXT]?.isInUse !== true || routes.hasSeen(request)) return done()
+      return flushBeforeSerialization(request, reply, payload, done)
+    },
+
+    settleBeforeSendWithoutRoute (request, reply, _payload, done) {
+      if (request[CONTEXT] === null || routes.hasSeen(request)) return done()
+      return settleBeforeSend(request, reply, done)
+    },
+
+    rollbackOnError,
+
+    appendToRoute (options) {
+      const route = routes.add(options)
+      const settleBeforeSendOfRoute: SendHook = (request, reply, _payload, done) => settleBeforeSend(request, reply, done, route)
+      options.preSerialization = [...asArray(options.preSerialization), flushBeforeSerialization]
+      options.onSend = [...asArray(options.onSend), settleBeforeSendOfRoute]
+    }
+  }
+}
+
+/** The EntityManager of a request, for the getter `request.em`. */
+export function entityManagerOf (this: FastifyRequest): ContextEntityManager {
+  const context = this[CONTEXT]
+  if (context === null) {
+    throw new FST_ORM_NO_CONTEXT('request.em', 'the request has not reached the onRequest hook of fastify-context-orm',
+      'Register fastify-context-orm before the plugin whose hook this is')
+  }
+  return context.entityManager() as ContextEntityManager
+}
+
+/** The payload is serialised before `onSend`, and shall have the ids and defaults that the database generates. */
+function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): Promise<void> | void {
+  const context = request[CONTEXT]
+  if (context === null) return done()
+  if (context.isReplying) return letTheFirstReplyStand(context, request)
+  if (!context.isInUse || reply.statusCode >= 400) return done()
+  return replyWith(context, () => context.flush())
+}
+
+/** Commits before the first byte leaves, or rolls back if the status says so. */
+function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, done: Done, route?: Route): Promise<void> | void {
+  const context = request[CONTEXT]
+  if (context === null) return done()
+  if (context.isReplying) return letTheFirstReplyStand(context, request)
+  if (!context.isInUse) {
+    context.endUntouched('reply', route)
+    return done()
+  }
+  return replyWith(context, () => commitOrRollback(context, request, reply))
+}
+
+/** Rolls back before any error handler runs, and lets the error go on. */
+function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: unknown, done: Done): Promise<void> | void {
+  const context = request[CONTEXT]
+  if (context === null) return done()
+  // a commit that is under way may succeed, and then nobody must be told that the request has failed
+  if (context.isReplying && context.ending !== undefined) return letTheFirstReplyStand(context, request, error)
+  if (!context.isInUse) {
+    context.endUntouched('error')
+    return done()
+  }
+  return context.rollback('error')
+}
+
+async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const commit = await context.shouldCommit(request, reply)
+  await (commit ? context.commit('reply') : context.rollback('status'))
+}
+
+/** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
+async function replyWith (context: ContextOfRequest, work: () => Promise<void>): Promise<void> {
+  context.isReplying = true
+  try {
+    await work()
+  } catch (error) {
+    if (!isOvertaken(context)) throw error
+  } finally {
+    context.isReplying = false
+  }
+  if (isOvertaken(context)) await never()
+}
+
+function isOvertaken ({ ending }: ContextOfRequest): boolean {
+  return ending === 'error' || ending === 'abort' || ending === 'close'
+}
+
+/**
+ * For a second reply (`reply.send()` in an async handler that does not return it is followed by one of Fastify's own)
+ * and for an error after the decision (a `handlerTimeout` during the commit): the hook does not go on.
+ */
+function letTheFirstReplyStand (context: ContextOfRequest, request: FastifyRequest, error?: unknown): Promise<void> {
+  request.log.warn({ err: error }, `${context.name}: ${error === undefined ? 'a second reply' : 'an error'} came while the reply was being committed, and the reply stands`)
+  return never()
+}
+
+/** Each its own: one promise for all would keep whatever waits for it. */
+function never (): Promise<void> {
+  return new Promise(() => {})
+}
+
+function asArray<T> (hooks: T | T[] | undefined): T[] {
+  return hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks]
+}

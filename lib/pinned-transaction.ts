@@ -1,0 +1,95 @@
+import type { AbstractSqlConnection, AbstractSqlPlatform, IsolationLevel, Kysely, SessionContext } from '@mikro-orm/sql'
+import { hold, type Held } from './hold.ts'
+
+export interface TransactionSettings {
+  isolationLevel?: IsolationLevel | `${IsolationLevel}`
+  readOnly?: boolean
+  sessionContext?: SessionContext
+}
+
+type Client = Kysely<any>
+export type ControlledTransaction = Awaited<ReturnType<ReturnType<Client['startTransaction']>['execute']>>
+export type DatabaseConnection = Parameters<Parameters<ReturnType<Client['getExecutor']>['provideConnection']>[0]>[0]
+
+/**
+ * What `AbstractSqlConnection.begin()` uses and does not publish (MikroORM 7.2.1). `begin()` itself cannot be told
+ * which connection to use. Every use of an internal of MikroORM's connections is in this file.
+ */
+interface ConnectionInternals {
+  platform: AbstractSqlPlatform
+  applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext): Promise<void>
+  logQuery (sql: string): void
+}
+
+/**
+ * A real transaction on a connection of its own, which is back in the pool after `commit()` and `rollback()` whatever
+ * they do.
+ *
+ * A transaction that `startTransaction()` begins straight on the pool keeps its connection for ever when `BEGIN`,
+ * `COMMIT` or `ROLLBACK` fails (kysely-org/kysely#1990, seen in 0.29.6). So the connection is taken first, in a way
+ * that gives it back in a `finally`, and the transaction begins on it.
+ */
+export class PinnedTransaction {
+  readonly trx: ControlledTransaction
+  readonly #connection: ConnectionInternals
+  readonly #pinned: Held<Client>
+
+  private constructor (connection: ConnectionInternals, pinned: Held<Client>, trx: ControlledTransaction) {
+    this.#connection = connection
+    this.#pinned = pinned
+    this.trx = trx
+  }
+
+  static async begin (connection: AbstractSqlConnection, settings: TransactionSettings): Promise<PinnedTransaction> {
+    await connection.ensureConnection()
+    const internals = connection as unknown as ConnectionInternals
+    const pinned = await hold<Client>(use => connection.getClient().connection().execute(use))
+    let trx: ControlledTransaction | undefined
+    try {
+      trx = await startTransaction(pinned.resource, settings)
+      for (const sql of internals.platform.getBeginTransactionSQL(settings as BeginOptions)) internals.logQuery(sql)
+      if (settings.sessionContext !== undefined) await internals.applySessionContext(trx, settings.sessionContext)
+      return new PinnedTransaction(internals, pinned, trx)
+    } catch (error) {
+      await trx?.rollback().execute().catch(() => {})
+      await pinned.release()
+      throw error
+    }
+  }
+
+  /** Lends the connection to `use`. Whoever calls sees to it that one user follows the other. */
+  provideConnection<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    return this.trx.getExecutor().provideConnection(use)
+  }
+
+  async commit (): Promise<void> {
+    try {
+      await this.trx.commit().execute()
+    } catch (error) {
+      // SQLite leaves the transaction open when a deferred constraint fails
+      await this.trx.rollback().execute().catch(() => {})
+      throw error
+    } finally {
+      await this.#pinned.release()
+    }
+    this.#connection.logQuery(this.#connection.platform.getCommitTransactionSQL())
+  }
+
+  async rollback (): Promise<void> {
+    try {
+      await this.trx.rollback().execute()
+    } finally {
+      await this.#pinned.release()
+    }
+    this.#connection.logQuery(this.#connection.platform.getRollbackTransactionSQL())
+  }
+}
+
+type BeginOptions = Parameters<AbstractSqlPlatform['getBeginTransactionSQL']>[0]
+
+function startTransaction (client: Client, { isolationLevel, readOnly }: TransactionSettings): Promise<ControlledTransaction> {
+  let builder = client.startTransaction()
+  if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
+  if (readOnly === true) builder = builder.setAccessMode('read only')
+  return builder.execute()
+}

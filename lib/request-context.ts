@@ -1,0 +1,73 @@
+import type { MikroORM } from '@mikro-orm/core'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Context, type Ending } from './context.ts'
+import type { RouteSettings, TransactionOptions } from './options.ts'
+import type { Route, Routes } from './routes.ts'
+
+/** The context of one request. */
+export class ContextOfRequest extends Context {
+  readonly #routes: Routes
+  readonly #method: string
+  #reply: FastifyReply | undefined
+  #log: FastifyReply['log'] | undefined
+  #route: Route | undefined
+
+  /** A reply is on its way through our hooks, and waits for the database. */
+  isReplying = false
+
+  constructor (databases: ReadonlyMap<string, MikroORM>, routes: Routes, request: FastifyRequest, reply: FastifyReply) {
+    super(databases)
+    this.#routes = routes
+    this.#method = request.method
+    this.#reply = reply
+  }
+
+  get name (): string {
+    return `${this.#method} ${this.#knownRoute.url ?? '(no route found)'}`
+  }
+
+  get options (): TransactionOptions | false {
+    return this.#knownRoute.settings
+  }
+
+  /** As the route or the plugin says; for contexts that have used a database. */
+  get shouldCommit (): RouteSettings['shouldCommit'] {
+    return (this.#knownRoute.settings as RouteSettings).shouldCommit
+  }
+
+  /** With the route, where it is at hand: asking Fastify for it takes longer than all the rest. */
+  override endUntouched (ending: Ending, route?: Route): void {
+    this.#route ??= route
+    super.endUntouched(ending)
+  }
+
+  report (error: unknown, message: string): void {
+    this.#log?.error({ err: error }, message)
+  }
+
+  /** The safety net: whatever has not ended the context before the response closes, this does. */
+  protected onFirstUse (): void {
+    const { raw, log } = this.#reply!
+    this.#log = log
+    const settle = (): void => {
+      const ending = raw.writableFinished ? 'close' : 'abort'
+      if (ending === 'close' && this.hasUncommitted) {
+        log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call em().commit()`)
+      }
+      void this.rollback(ending)
+    }
+    if (raw.destroyed) settle()
+    else raw.once('close', settle)
+  }
+
+  /** A timer may keep the context alive for long, and must not keep the request as well. */
+  protected onEnd (): void {
+    this.#route = this.#knownRoute
+    this.#reply = undefined
+  }
+
+  get #knownRoute (): Route {
+    this.#route ??= this.#routes.of(this.#reply!.request)
+    return this.#route
+  }
+}

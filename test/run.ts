@@ -1,0 +1,23 @@
+/**
+ * Runs the tests with a PostgreSQL server of their own, or with the one that TEST_DATABASE_URL names (its user must be
+ * allowed to create databases). Arguments go to tap: `npm test -- test/routes.test.ts`.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { startPostgres } from './support/postgres-server.ts'
+
+const given = process.env.TEST_DATABASE_URL
+const server = given === undefined ? await startPostgres() : undefined
+const tap = join(dirname(createRequire(import.meta.url).resolve('tap/package.json')), 'dist', 'esm', 'run.mjs')
+
+const child = spawn(process.execPath, [tap, ...process.argv.slice(2)], {
+  stdio: 'inherit',
+  env: { ...process.env, TEST_DATABASE_URL: given ?? server?.url }
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+
+const [code] = await once(child, 'exit')
+await server?.stop()
+process.exitCode = code ?? 1

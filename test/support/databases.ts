@@ -1,0 +1,155 @@
+import { SqliteDriver, MikroORM, defineEntity, p, type Options } from '@mikro-orm/sqlite'
+import { PostgreSqlDriver } from '@mikro-orm/postgresql'
+import Sqlite from 'better-sqlite3'
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+
+export const Author = defineEntity({
+  name: 'Author',
+  properties: {
+    id: p.integer().primary(),
+    name: p.string().unique(),
+    books: () => p.oneToMany(Book).mappedBy('author')
+  }
+})
+
+export const Book = defineEntity({
+  name: 'Book',
+  properties: {
+    id: p.integer().primary(),
+    title: p.string().unique(),
+    stock: p.integer().default(3),
+    author: () => p.manyToOne(Author).nullable()
+  }
+})
+
+export type Orm = MikroORM<SqliteDriver>
+
+export interface TestDatabase {
+  kind: 'sqlite' | 'postgresql'
+  orm: Orm
+  /** Every statement, as the driver sent it. */
+  sent: string[]
+  /** A connection of nobody's but the test's. */
+  observe (sql: string): Promise<any[]>
+  /** The titles that a second connection sees. */
+  titles (): Promise<string[]>
+  /** Another MikroORM for the same database. */
+  another (options?: Partial<Options>): Promise<Orm>
+  /** Connections that are not in the pool. */
+  taken (): number
+}
+
+type Run = (t: Test, database: TestDatabase) => Promise<void>
+
+/** Runs a test on SQLite and on PostgreSQL, on an empty database each. */
+export function onEachDatabase (name: string, run: Run): void {
+  onSqlite(name, run)
+  onPostgres(name, run)
+}
+
+export function onSqlite (name: string, run: Run): void {
+  void t.test(`${name} (SQLite)`, async t => {
+    const sent: string[] = []
+    const dbName = join(t.testdir({}), 'test.sqlite')
+    await withDatabase(t, run, {
+      kind: 'sqlite',
+      sent,
+      open: options => MikroORM.init({
+        ...DEFAULTS, dbName, driver: SqliteDriver, ...options, driverOptions: { verbose: (sql: string) => sent.push(sql) }
+      }),
+      async observe (sql) {
+        const connection = new Sqlite(dbName, { readonly: true })
+        try {
+          return connection.prepare(sql).all()
+        } finally {
+          connection.close()
+        }
+      },
+      taken: () => 0
+    })
+  })
+}
+
+export function onPostgres (name: string, run: Run): void {
+  void t.test(`${name} (PostgreSQL)`, async t => {
+    const sent: string[] = []
+    const pools: pg.Pool[] = []
+    const url = new URL(process.env.TEST_DATABASE_URL!)
+    const dbName = `test_${randomUUID().slice(0, 8)}`
+    const admin = new pg.Client({ connectionString: url.href })
+    await admin.connect()
+    await admin.query(`create database ${dbName}`)
+    t.teardown(async () => {
+      await admin.query(`drop database ${dbName} with (force)`)
+      await admin.end()
+    })
+    url.pathname = `/${dbName}`
+    await withDatabase(t, run, {
+      kind: 'postgresql',
+      sent,
+      open: options => MikroORM.init({
+        ...DEFAULTS,
+        clientUrl: url.href,
+        pool: { min: 0, max: 5 },
+        driver: PostgreSqlDriver as any,
+        ...options,
+        driverOptions: {
+          onPoolCreated (pool: pg.Pool) {
+            pools.push(pool)
+            pool.on('connect', client => record(client, sent))
+          }
+        }
+      }) as unknown as Promise<Orm>,
+      async observe (sql) {
+        const connection = new pg.Client({ connectionString: url.href })
+        await connection.connect()
+        try {
+          return (await connection.query(sql)).rows
+        } finally {
+          await connection.end()
+        }
+      },
+      taken: () => pools.reduce((sum, pool) => sum + pool.totalCount - pool.idleCount, 0)
+    })
+  })
+}
+
+const DEFAULTS = { entities: [Author, Book], discovery: { warnWhenNoEntities: false } }
+
+type Opener = Omit<TestDatabase, 'orm' | 'another' | 'titles'> & { open (options?: object): Promise<Orm> }
+
+async function withDatabase (t: Test, run: Run, { open, ...database }: Opener): Promise<void> {
+  const opened: Orm[] = []
+  const another = async (options?: object): Promise<Orm> => {
+    const orm = await open(options)
+    opened.push(orm)
+    await orm.connect()
+    return orm
+  }
+  t.teardown(async () => {
+    await Promise.all(opened.map(orm => orm.close()))
+  })
+  const orm = await another()
+  await orm.schema.create()
+  database.sent.length = 0
+  await run(t, {
+    ...database,
+    orm,
+    another,
+    async titles () {
+      return (await database.observe('select title from book order by title')).map(row => row.title)
+    }
+  })
+}
+
+/** The pool's own queries among them: everything that goes to the server goes through `query`. */
+function record (client: pg.PoolClient, sent: string[]): void {
+  const query = client.query
+  client.query = function (this: pg.PoolClient, ...args: any[]) {
+    sent.push(args[0]?.text ?? args[0]?.cursor?.text ?? args[0])
+    return Reflect.apply(query, this, args)
+  } as typeof client.query
+}

