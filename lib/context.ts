@@ -105,9 +105,9 @@ export abstract class Context {
     for (const unit of this.#units ?? []) await unit.flush()
   }
 
-  /** Ends a context that has used no database, or says nothing if it has. */
+  /** Ends a context that has used no database; of others, and of those that have ended, it does nothing. */
   endUntouched (ending: Ending): void {
-    if (this.#units === undefined) this.#end(ending, 'untouched')
+    if (this.#units === undefined && this.#ending === undefined) this.#end(ending, 'untouched')
   }
 
   /**
@@ -168,24 +168,18 @@ export abstract class Context {
     if (options === false) {
       throw new FST_ORM_NO_CONTEXT('em()', `${this.name} opted out with config.orm: false`, 'Remove that, or use orm.em.fork()')
     }
-    if (this.#ending !== undefined) return this.#openClosed(orm, options)
+    const open = this.#units?.find(unit => unit.orm === orm)
+    if (open !== undefined) return open
 
-    const unit = this.#units?.find(unit => unit.orm === orm)
-    if (unit !== undefined) return unit
-    if (this.#units === undefined) {
+    if (this.#units === undefined && this.#ending === undefined) {
       this.#units = []
       this.onFirstUse()
-      if (this.#ending !== undefined) return this.#openClosed(orm, options)
     }
-    const opened = new UnitOfWork(orm, this, options)
-    this.#units.push(opened)
-    return opened
-  }
-
-  /** After the end there is one to read with, for whoever asks; the context does not keep it. */
-  #openClosed (orm: MikroORM, options: TransactionOptions): UnitOfWork {
     const unit = new UnitOfWork(orm, this, options)
-    unit.close()
+    // whoever comes after the end gets one to read with, and always the same, or its flush would find nothing to refuse
+    if (this.#ending !== undefined) unit.close()
+    this.#units ??= []
+    this.#units.push(unit)
     return unit
   }
 }

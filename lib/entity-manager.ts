@@ -40,14 +40,19 @@ const methods = {
     if (!this[UNIT_OF_WORK].keepsTransactionContext) original.resetTransactionContext.call(this)
   },
 
+  /**
+   * `REQUIRED`, which `@Transactional` uses, gets a savepoint here: MikroORM would take the deferred transaction for one
+   * that the caller has begun, and half of what fails in it would stay.
+   */
   async transactional (this: ContextEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    if (actsOnContext(this)) {
-      const { propagation = TransactionPropagation.NESTED } = options
-      if (!ON_ITS_OWN.includes(propagation)) await beginWith(this, options)
-      // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
-      if (propagation === TransactionPropagation.NESTED) await this.flush()
-    }
-    return await original.transactional.call(this, callback, options)
+    if (!actsOnContext(this)) return await original.transactional.call(this, callback, options)
+
+    const { NESTED, REQUIRED } = TransactionPropagation
+    const propagation = options.propagation === REQUIRED ? NESTED : options.propagation ?? NESTED
+    if (!ON_ITS_OWN.includes(propagation)) await beginWith(this, options)
+    // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
+    if (propagation === NESTED) await this.flush()
+    return await original.transactional.call(this, callback, { ...options, propagation })
   },
 
   async begin (this: ContextEntityManager, ...[options]: Begin): Promise<void> {

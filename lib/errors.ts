@@ -1,4 +1,5 @@
 import createError, { type FastifyError } from '@fastify/error'
+import { DriverException } from '@mikro-orm/core'
 
 /**
  * Every error of this package. Each message says what was expected, what came, and what to do; the README's table is
@@ -9,6 +10,11 @@ type ErrorConstructor<Args extends unknown[]> = new (...args: Args) => FastifyEr
 
 /** Passed as the last argument, it becomes the error's `cause`. */
 interface Cause { cause: unknown }
+
+/** MikroORM 7.2.1 wraps whatever a statement throws in a `DriverException`, unless it is one already. */
+const STATEMENT_ERROR = DriverException as unknown as ErrorConstructorOfNode
+
+type ErrorConstructorOfNode = NonNullable<Parameters<typeof createError>[3]>
 
 /** where, option, what it takes, what it got */
 export const FST_ORM_BAD_OPTION: ErrorConstructor<[string, string, string, string]> = createError(
@@ -24,11 +30,11 @@ export const FST_ORM_UNKNOWN_DATABASE: ErrorConstructor<[string, string]> = crea
 
 /** context, how it ended, statement */
 export const FST_ORM_CONTEXT_ENDED: ErrorConstructor<[string, string, string]> = createError(
-  'FST_ORM_CONTEXT_ENDED', '%s has ended (%s) and takes no more statements than reads, got: %s. Await every write before replying, or give later work an EntityManager of its own: orm.em.fork()', 500)
+  'FST_ORM_CONTEXT_ENDED', '%s has ended (%s) and takes no more statements than reads, got: %s. Await every write before replying, or give later work an EntityManager of its own: orm.em.fork()', 500, STATEMENT_ERROR)
 
 /** context, statement */
 export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError(
-  'FST_ORM_READ_ONLY', '%s is readOnly and cannot write, got: %s. Remove readOnly from the route\'s config.orm, or the change from its code', 500)
+  'FST_ORM_READ_ONLY', '%s is readOnly and cannot write, got: %s. Remove readOnly from the route\'s config.orm, or the change from its code', 500, STATEMENT_ERROR)
 
 /** context; cause: what failed */
 export const FST_ORM_TRANSACTION_FAILED: ErrorConstructor<[string, Cause]> = createError(
@@ -40,7 +46,7 @@ export const FST_ORM_TRANSACTION_OPEN: ErrorConstructor<[string, string]> = crea
 
 /** context, statement */
 export const FST_ORM_STREAM_OPEN: ErrorConstructor<[string, string]> = createError(
-  'FST_ORM_STREAM_OPEN', '%s is reading a stream on the connection that this needs: %s. It would wait for ever: read the stream to its end first, or load the rows with find()', 500)
+  'FST_ORM_STREAM_OPEN', '%s is reading a stream on the connection that this needs: %s. It would wait for ever: read the stream to its end first, or load the rows with find()', 500, STATEMENT_ERROR)
 
 /** context, committed databases, databases that are not; cause: what failed */
 export const FST_ORM_PARTIAL_COMMIT: ErrorConstructor<[string, string, string, Cause]> = createError(

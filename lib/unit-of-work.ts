@@ -49,7 +49,7 @@ export class UnitOfWork {
 
   /** The EntityManager's transaction is the context's, and not a savepoint's or none. */
   get isAttached (): boolean {
-    return this.#isTransactional && this.em.getTransactionContext() === this.#kysely
+    return this.keepsTransactionContext && this.em.getTransactionContext() === this.#kysely
   }
 
   /** With `transaction: false`, MikroORM sets and resets transactions of its own until the context has ended. */

@@ -1,0 +1,83 @@
+import type { FastifyInstance } from 'fastify'
+import { em } from '../index.ts'
+import { Book, onEachDatabase } from './support/databases.ts'
+import { startServer } from './support/server.ts'
+
+const HOOKS = ['onSend', 'preSerialization'] as const
+
+/** A hook of a child plugin, of the app but added after the plugin, and of the route itself. */
+function routesWithLaterHooks (hook: () => Promise<void>): (app: FastifyInstance) => void {
+  return app => {
+    const handler = async (): Promise<object> => {
+      await em().insert(Book, { title: 'handler' })
+      return { ok: true }
+    }
+    for (const kind of HOOKS) {
+      app.register(async child => {
+        child.addHook(kind as 'onSend', hook)
+        child.post(`/${kind}/child`, handler)
+      })
+      app.post(`/${kind}/route`, { [kind]: hook }, handler)
+    }
+  }
+}
+
+onEachDatabase('a later hook that throws leaves nothing written', async (t, { orm, titles }) => {
+  const { post } = await startServer(t, { orm }, routesWithLaterHooks(async () => { throw new Error('later') }))
+  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`])) {
+    const response = await post(path)
+    t.equal(response.status, 500, path)
+    t.match(await response.json(), { message: 'later' })
+    t.strictSame(await titles(), [], path)
+  }
+})
+
+onEachDatabase('what a later hook writes is committed with the rest', async (t, { orm, titles }) => {
+  let count = 0
+  const { post } = await startServer(t, { orm }, routesWithLaterHooks(async () => {
+    em().create(Book, { title: `hook ${++count}` })
+  }))
+  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`])) {
+    t.equal((await post(path)).status, 200, path)
+    t.strictSame(await titles(), ['handler', `hook ${count}`], path)
+    await orm.em.fork().nativeDelete(Book, {})
+  }
+})
+
+onEachDatabase('a later hook may be the first to use the database', async (t, { orm, titles }) => {
+  const { post } = await startServer(t, { orm }, app => {
+    app.addHook('onSend', async () => { em().create(Book, { title: 'audit' }) })
+    app.post('/', async () => ({ ok: true }))
+  })
+  t.equal((await post('/')).status, 200)
+  t.strictSame(await titles(), ['audit'])
+})
+
+onEachDatabase('onError and onResponse hooks may read, and are refused to write', async (t, { orm, titles }) => {
+  const seen: unknown[] = []
+  const responded = Promise.withResolvers<void>()
+  const { post } = await startServer(t, { orm }, app => {
+    app.addHook('onError', async request => {
+      seen.push(await request.em.count(Book))
+      await request.em.insert(Book, { title: 'audit' }).catch(error => seen.push(error.code))
+    })
+    app.addHook('onResponse', async request => {
+      seen.push(await em().count(Book))
+      await em().insert(Book, { title: 'audit' }).catch(error => seen.push(error.code))
+      if (request.url === '/ok') responded.resolve()
+    })
+    app.post('/error', async () => {
+      await em().insert(Book, { title: 'Emma' })
+      throw new Error('no')
+    })
+    app.post('/ok', async () => {
+      await em().insert(Book, { title: 'Emma' })
+      return 'ok'
+    })
+  })
+  await post('/error')
+  await post('/ok')
+  await responded.promise
+  t.strictSame(seen, [0, 'FST_ORM_CONTEXT_ENDED', 0, 'FST_ORM_CONTEXT_ENDED', 1, 'FST_ORM_CONTEXT_ENDED'])
+  t.strictSame(await titles(), ['Emma'])
+})
