@@ -22,6 +22,7 @@ export abstract class Context {
   readonly #databases: ReadonlyMap<string, MikroORM>
   readonly #outerRequestContext = RequestContext.currentRequestContext()
   #units: UnitOfWork[] | undefined
+  #isReleased = false
   #ending: Ending | undefined
   #outcome: Outcome | undefined
 
@@ -90,7 +91,8 @@ export abstract class Context {
 
   /** What `orm.em` is inside the context: `undefined` if it is none of the context's business. */
   resolve (orm: MikroORM): EntityManager | undefined {
-    const isMine = this.#databases.get(orm.em.name) === orm && this.options !== false && !this.hasInnerRequestContext
+    const isMine = this.#databases.get(orm.em.name) === orm && this.options !== false &&
+      !this.#isReleased && !this.hasInnerRequestContext
     return isMine ? this.#unitOf(orm).em : undefined
   }
 
@@ -125,7 +127,7 @@ export abstract class Context {
     if (this.#ending !== undefined) return
 
     const units = this.#units ?? []
-    this.#ending = ending
+    this.#ending = ending // decided: from here on nothing overtakes the commit
     const committed: UnitOfWork[] = []
     try {
       for (const unit of units) {
@@ -155,11 +157,18 @@ export abstract class Context {
     }))
   }
 
-  /** Lets go of everything: a timer that keeps the context alive must not keep its entities as well. */
+  /**
+   * Lets go of the EntityManagers, which until then still read for a reply that is streamed: something that keeps the
+   * context alive for long, like a timer, must not keep their entities as well.
+   */
+  protected release (): void {
+    this.#isReleased = true
+    this.#units = undefined
+  }
+
   #end (ending: Ending, outcome: Outcome): void {
     this.#ending = ending
     this.#outcome = outcome
-    this.#units = undefined
     this.onEnd()
   }
 
@@ -176,8 +185,9 @@ export abstract class Context {
       this.onFirstUse()
     }
     const unit = new UnitOfWork(orm, this, options)
-    // whoever comes after the end gets one to read with, and always the same, or its flush would find nothing to refuse
-    if (this.#ending !== undefined) unit.close()
+    // Whoever comes after the end gets one that refuses writes, and always the same, or its flush would find nothing to
+    // refuse. After the release it refuses reads too: filters and session contexts were set on the one that is gone.
+    if (this.#ending !== undefined) unit.close({ reads: !this.#isReleased })
     this.#units ??= []
     this.#units.push(unit)
     return unit

@@ -50,6 +50,7 @@ export class DeferredTransaction {
   #lastTurn: Promise<void> = Promise.resolve()
   #running = false
   #closed: 'commit' | 'rollback' | undefined
+  #refusesReads = false
   #failure: unknown
   readonly #streams = new Set<OpenStream>()
 
@@ -64,9 +65,9 @@ export class DeferredTransaction {
     return this.#beginning !== undefined
   }
 
-  /** A statement is running, and the end of the transaction has to wait for it. */
+  /** A statement is running, and the end of the transaction has to wait for it (a stream is cut instead). */
   get isRunning (): boolean {
-    return this.#running
+    return this.#running && !this.#isStreaming()
   }
 
   /** Takes nothing but reads. */
@@ -141,9 +142,10 @@ export class DeferredTransaction {
     return this.#run(name, () => run(this.#begun!.trx))
   }
 
-  /** Takes nothing but reads from now on. For one that has begun, see `commit()` and `rollback()`. */
-  close (): void {
+  /** Takes nothing but `reads`, if at all, from now on. For one that has begun, see `commit()` and `rollback()`. */
+  close ({ reads }: { reads: boolean }): void {
     this.#closed ??= 'rollback'
+    this.#refusesReads = !reads
   }
 
   /** Forgets the failures since a savepoint, after the transaction has gone back to it. */
@@ -191,7 +193,7 @@ export class DeferredTransaction {
   #isAutocommit (sql: string): boolean {
     // row-level security reads what was set in a transaction: outside of one, other tenants' rows would show
     if (this.#em.getTransactionSessionContext() !== undefined) return false
-    if (this.#closed !== undefined) return isRead(sql)
+    if (this.#closed !== undefined) return !this.#refusesReads && isRead(sql)
     return this.#mode === 'on-write' && !this.hasBegun && isRead(sql)
   }
 

@@ -12,9 +12,7 @@ type ErrorConstructor<Args extends unknown[]> = new (...args: Args) => FastifyEr
 interface Cause { cause: unknown }
 
 /** MikroORM 7.2.1 wraps whatever a statement throws in a `DriverException`, unless it is one already. */
-const STATEMENT_ERROR = DriverException as unknown as ErrorConstructorOfNode
-
-type ErrorConstructorOfNode = NonNullable<Parameters<typeof createError>[3]>
+const STATEMENT_ERROR = DriverException as unknown as Parameters<typeof createError>[3]
 
 /** where, option, what it takes, what it got */
 export const FST_ORM_BAD_OPTION: ErrorConstructor<[string, string, string, string]> = createError(
@@ -30,7 +28,7 @@ export const FST_ORM_UNKNOWN_DATABASE: ErrorConstructor<[string, string]> = crea
 
 /** context, how it ended, statement */
 export const FST_ORM_CONTEXT_ENDED: ErrorConstructor<[string, string, string]> = createError(
-  'FST_ORM_CONTEXT_ENDED', '%s has ended (%s) and takes no more statements than reads, got: %s. Await every write before replying, or give later work an EntityManager of its own: orm.em.fork()', 500, STATEMENT_ERROR)
+  'FST_ORM_CONTEXT_ENDED', '%s has ended (%s), which is too late for this: %s. Await all work before replying, or give later work an EntityManager of its own: orm.em.fork()', 500, STATEMENT_ERROR)
 
 /** context, statement */
 export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError(

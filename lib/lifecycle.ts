@@ -79,7 +79,7 @@ export function entityManagerOf (this: FastifyRequest): ContextEntityManager {
 function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): Promise<void> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
-  if (context.isReplying) return letTheFirstReplyStand(context, request)
+  if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (!context.isInUse || reply.statusCode >= 400) return done()
   return replyWith(context, () => context.flush())
 }
@@ -88,7 +88,7 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
 function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, done: Done, route?: Route): Promise<void> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
-  if (context.isReplying) return letTheFirstReplyStand(context, request)
+  if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (!context.isInUse) {
     context.endUntouched('reply', route)
     return done()
@@ -125,6 +125,11 @@ async function replyWith (context: ContextOfRequest, work: () => Promise<void>):
     context.isReplying = false
   }
   if (isOvertaken(context)) await never()
+}
+
+/** A reply is waiting for the database, and will be the one that is sent. */
+function isReplying (context: ContextOfRequest): boolean {
+  return context.isReplying && !isOvertaken(context)
 }
 
 function isOvertaken ({ ending }: ContextOfRequest): boolean {

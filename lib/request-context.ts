@@ -49,15 +49,16 @@ export class ContextOfRequest extends Context {
   protected onFirstUse (): void {
     const { raw, log } = this.#reply!
     this.#log = log
-    const settle = (): void => {
+    const onClose = (): void => {
       const ending = raw.writableFinished ? 'close' : 'abort'
       if (ending === 'close' && this.hasUncommitted) {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call em().commit()`)
       }
       void this.rollback(ending)
+      this.release()
     }
-    if (raw.destroyed) settle()
-    else raw.once('close', settle)
+    if (raw.destroyed) onClose()
+    else raw.once('close', onClose)
   }
 
   /** A timer may keep the context alive for long, and must not keep the request as well. */

@@ -86,9 +86,9 @@ export class UnitOfWork {
     this.em.clear()
   }
 
-  /** Refuses writes from the start: for whoever asks a context that has ended. */
-  close (): void {
-    this.#transaction.close()
+  /** Refuses writes, and perhaps `reads`, from the start: for whoever asks a context that has ended. */
+  close (options: { reads: boolean }): void {
+    this.#transaction.close(options)
     this.attach()
   }
 

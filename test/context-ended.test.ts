@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { Readable } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { em } from '../index.ts'
 import { Book, onEachDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
@@ -17,37 +21,76 @@ const LATE_WRITES: Record<string, () => Promise<unknown>> = {
 }
 
 for (const transaction of ['on-write', 'on-query', false] as const) {
-  onEachDatabase(`whatever is written after the reply is refused, with transaction: ${transaction}`, async (t, { orm, titles, taken }) => {
-    const late = new Map<string, unknown>()
+  onEachDatabase(`what is written while the reply is being streamed is refused, with transaction: ${transaction}`, async (t, { orm, titles, taken }) => {
+    const errors = new Map<string, unknown>()
+    async function * stream (captured?: ReturnType<typeof em>): AsyncGenerator<string> {
+      for (const [name, write] of Object.entries(LATE_WRITES)) errors.set(name, await write().catch(error => error))
+      if (captured !== undefined) errors.set('captured', await captured.insert(Book, { title: 'late' }).catch(error => error))
+      yield String(await em().count(Book))
+    }
     const { get } = await startServer(t, { orm, transaction }, app => {
-      app.get('/:use/books/:id', async (request, reply) => {
-        const { use } = request.params as { use: string }
-        const captured = use === 'used' ? em() : undefined
-        if (use === 'used') await em().insert(Book, { title: 'in time' })
-        await reply.send({ ok: true })
-        for (const [name, write] of Object.entries(LATE_WRITES)) {
-          late.set(name, await write().catch(error => error))
-        }
-        late.set('captured', await captured?.insert(Book, { title: 'late' }).catch(error => error))
-        late.set('read', await em().count(Book))
+      app.get('/used/:id', async () => {
+        await em().insert(Book, { title: 'in time' })
+        return Readable.from(stream(em()))
       })
+      app.get('/unused/:id', async () => Readable.from(stream()))
     })
-    for (const use of ['used', 'unused']) {
-      t.equal((await get(`/${use}/books/7`)).status, 200)
-      const outcome = use === 'used' ? 'committed' : 'untouched'
-      for (const name of Object.keys(LATE_WRITES)) {
-        await until(() => late.has(name))
-        t.match(late.get(name), { code: 'FST_ORM_CONTEXT_ENDED', message: `GET /:use/books/:id has ended (${outcome})` }, `${use}: ${name}`)
+    for (const [path, outcome] of [['used', 'committed'], ['unused', 'untouched']] as const) {
+      errors.clear()
+      t.equal(await (await get(`/${path}/7`)).text(), '1', 'reads go on')
+      t.equal(errors.size, Object.keys(LATE_WRITES).length + (path === 'used' ? 1 : 0))
+      for (const [name, error] of errors) {
+        t.match(error, { code: 'FST_ORM_CONTEXT_ENDED', message: `GET /${path}/:id has ended (${outcome}), which is too late for this: ` }, `${path}: ${name}`)
       }
-      await until(() => late.has('read'))
-      if (use === 'used') t.match(late.get('captured'), { code: 'FST_ORM_CONTEXT_ENDED' })
-      t.equal(late.get('read'), 1, 'reads go on')
-      late.clear()
     }
     t.strictSame(await titles(), ['in time'])
     t.equal(taken(), 0)
   })
+
+  onEachDatabase(`after the response has closed, em() refuses reads as well, with transaction: ${transaction}`, async (t, { orm, titles }) => {
+    const finished = Promise.withResolvers<void>()
+    const { get } = await startServer(t, { orm, transaction }, app => {
+      app.get('/', async (_request, reply) => {
+        const captured = em()
+        await captured.insert(Book, { title: 'in time' })
+        const closed = once(reply.raw, 'close')
+        reply.send({ ok: true })
+        await closed
+        await t.rejects(em().count(Book), { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET / has ended (committed), which is too late for this: select count(*)' })
+        em().create(Book, { title: 'late' })
+        await t.rejects(em().flush(), { code: 'FST_ORM_CONTEXT_ENDED' })
+        await t.rejects(captured.insert(Book, { title: 'late' }), { code: 'FST_ORM_CONTEXT_ENDED' })
+        await t.rejects(orm.em.find(Book, {}), /global EntityManager/)
+        t.equal(await captured.count(Book), 1)
+        await orm.em.fork().insert(Book, { title: 'forked' })
+        finished.resolve()
+      })
+    })
+    t.equal((await get('/')).status, 200)
+    await finished.promise
+    t.strictSame(await titles(), ['forked', 'in time'])
+  })
 }
+
+onEachDatabase('a context that something keeps alive keeps no entities', async (t, { orm }) => {
+  const { get, app } = await startServer(t, { orm }, app => {
+    app.get('/', async (_request, reply) => {
+      const book = em().create(Book, { title: 'Emma' })
+      const timer = setInterval(() => {}, 1_000_000)
+      t.teardown(() => clearInterval(timer))
+      collected.push(new WeakRef(book), new WeakRef(em()), new WeakRef(reply))
+      return book
+    })
+  })
+  const collected: WeakRef<object>[] = []
+  await get('/')
+  await app.close()
+  do {
+    await new Promise(resolve => setImmediate(resolve)) // deref() keeps its object until the end of the turn
+    gc()
+  } while (collected.some(ref => ref.deref() !== undefined))
+  t.equal(collected.length, 3)
+})
 
 onEachDatabase('a handler that goes on after its handlerTimeout writes nothing', async (t, { orm, titles, taken }) => {
   const answered = Promise.withResolvers<void>()
@@ -64,7 +107,7 @@ onEachDatabase('a handler that goes on after its handlerTimeout writes nothing',
   t.equal(response.status, 503)
   t.equal(taken(), 0)
   answered.resolve()
-  t.match(await finished.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET /slow has ended (rolledBack) and takes no more statements than reads, got: insert into' })
+  t.match(await finished.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET /slow has ended (rolledBack), which is too late for this: insert into' })
   t.strictSame(await titles(), [])
 })
 
@@ -78,11 +121,12 @@ onEachDatabase('an error message shows no values', async (t, { orm }) => {
   })
   await get('/')
   const { message } = await finished.promise
-  t.match(message, /got: update .book. …/)
+  t.match(message, /too late for this: update .book. …/)
   t.notMatch(message, 'secret')
 })
 
-/** Runs the event loop until something has happened that sends no event. */
-async function until (condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise(resolve => setImmediate(resolve))
+/** Without a flag for the whole process. */
+function gc (): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
 }

@@ -1,0 +1,155 @@
+import { once } from 'node:events'
+import { request as httpRequest, type ClientRequest } from 'node:http'
+import { em } from '../index.ts'
+import { Book, onEachDatabase, onPostgres, type Orm } from './support/databases.ts'
+import { startServer } from './support/server.ts'
+
+/** Makes each commit that has inserted a book wait until `release` is called. */
+async function delayCommits (orm: Orm): Promise<() => Promise<void>> {
+  await orm.em.fork().execute(`
+    create function wait_for_lock () returns trigger language plpgsql as $$
+      begin perform pg_advisory_xact_lock_shared(42); return new; end $$;
+    create constraint trigger wait after insert on book deferrable initially deferred for each row execute function wait_for_lock();
+  `)
+  const blocker = orm.em.fork()
+  await blocker.begin()
+  await blocker.execute('select pg_advisory_xact_lock(42)')
+  return () => blocker.rollback()
+}
+
+const COMMITTING = "select 1 from pg_stat_activity where query = 'commit' and wait_event_type = 'Lock' and datname = current_database()"
+
+async function until (condition: () => Promise<boolean>): Promise<void> {
+  while (!await condition()) await new Promise(resolve => setImmediate(resolve))
+}
+
+onPostgres('an error that comes during the commit does not undo what is being committed', async (t, { orm, observe, titles, taken }) => {
+  const release = await delayCommits(orm)
+  const { get, log } = await startServer(t, { orm }, app => {
+    app.get('/', { handlerTimeout: 200 }, async () => {
+      em().create(Book, { title: 'Emma' })
+      return { ok: true }
+    })
+  })
+  const response = get('/')
+  await until(async () => (await observe(COMMITTING)).length === 1)
+  await until(async () => log.length > 0) // the handlerTimeout
+  await release()
+  t.equal((await response).status, 200)
+  t.strictSame(await (await response).json(), { ok: true })
+  t.strictSame(await titles(), ['Emma'])
+  t.match(log, [{ level: 40, msg: 'GET /: an error came while the reply was being committed, and the reply stands', err: { code: 'FST_ERR_HANDLER_TIMEOUT' } }])
+  t.equal(taken(), 0)
+})
+
+onPostgres('an error that comes during the flush wins, and nothing is written', async (t, { orm, observe, titles, taken }) => {
+  const blocker = orm.em.fork()
+  await blocker.begin()
+  await blocker.execute('lock table book in access exclusive mode')
+  const { get } = await startServer(t, { orm }, app => {
+    for (const path of ['/object', '/string']) {
+      app.get(path, { handlerTimeout: 200 }, async () => {
+        em().create(Book, { title: path })
+        return path === '/object' ? { ok: true } : 'ok'
+      })
+    }
+  })
+  const statuses = (await Promise.all([get('/object'), get('/string')])).map(({ status }) => status)
+  t.strictSame(statuses, [503, 503], 'and the client does not wait for the statement that is still running')
+  await blocker.rollback()
+  await until(async () => (await observe("select 1 from pg_stat_activity where state = 'idle in transaction' or (state = 'active' and query like 'insert%')")).length === 0)
+  t.strictSame(await titles(), [])
+  await until(async () => taken() === 0)
+})
+
+onPostgres('a client that goes away during the commit changes nothing about it', async (t, { orm, observe, titles }) => {
+  const release = await delayCommits(orm)
+  const closed = Promise.withResolvers<void>()
+  const { app } = await startServer(t, { orm }, app => {
+    app.get('/', async (_request, reply) => {
+      reply.raw.on('close', () => closed.resolve())
+      em().create(Book, { title: 'Emma' })
+      return { ok: true }
+    })
+  })
+  const request = httpRequest(`${app.listeningOrigin}/`).on('error', () => {}).end()
+  await until(async () => (await observe(COMMITTING)).length === 1)
+  request.destroy()
+  await closed.promise
+  await release()
+  await until(async () => (await titles()).length === 1)
+  t.strictSame(await titles(), ['Emma'])
+})
+
+onEachDatabase('an async handler that does not return its reply is answered by the reply that it sent', async (t, { orm, titles }) => {
+  const { post, log } = await startServer(t, { orm }, app => {
+    app.post('/object', async (_request, reply) => {
+      em().create(Book, { title: 'object' })
+      reply.send({ ok: true })
+    })
+    app.post('/string', async (_request, reply) => {
+      em().create(Book, { title: 'string' })
+      reply.send('ok')
+    })
+    app.post('/throws', async (_request, reply) => {
+      em().create(Book, { title: 'throws' })
+      reply.send({ ok: true })
+      throw new Error('too late?')
+    })
+  })
+  t.strictSame(await (await post('/object')).json(), { ok: true })
+  t.equal(await (await post('/string')).text(), 'ok')
+  t.strictSame(await titles(), ['object', 'string'])
+  t.ok(log.every(({ msg }) => /a second reply came while the reply was being committed, and the reply stands/.test(msg)))
+  const response = await post('/throws')
+  t.equal(response.status, 500, 'thrown before the commit was sent')
+  t.strictSame(await titles(), ['object', 'string'])
+})
+
+onEachDatabase('a client that goes away leaves nothing written, and the handler goes on', async (t, { orm, titles, taken }) => {
+  const errors = { '/used': Promise.withResolvers<unknown>(), '/unused': Promise.withResolvers<unknown>() }
+  const { app, get, log } = await startServer(t, { orm }, app => {
+    for (const path of ['/used', '/unused'] as const) {
+      app.get(path, async (_request, reply) => {
+        if (path === '/used') await em().insert(Book, { title: 'before' })
+        const closed = once(reply.raw, 'close')
+        clients.get(path)!.destroy()
+        await closed
+        await em().insert(Book, { title: 'after' }).catch(errors[path].resolve)
+        return { ok: true }
+      })
+    }
+    app.get('/next', async () => em().count(Book))
+  })
+  const clients = new Map<string, ClientRequest>()
+  for (const path of ['/used', '/unused'] as const) {
+    clients.set(path, httpRequest(app.listeningOrigin + path).on('error', () => {}).end())
+    t.match(await errors[path].promise, { code: 'FST_ORM_CONTEXT_ENDED', message: `GET ${path} has ended (${path === '/used' ? 'rolledBack' : 'untouched'})` })
+  }
+  t.equal(await (await get('/next')).text(), '0')
+  t.strictSame(await titles(), [])
+  t.equal(taken(), 0)
+  t.strictSame(log, [])
+})
+
+onEachDatabase('after reply.hijack(), what is not committed is rolled back with the response, and said so', async (t, { orm, titles, taken }) => {
+  const closed = { '/forgotten': Promise.withResolvers<void>(), '/committed': Promise.withResolvers<void>() }
+  const { get, log } = await startServer(t, { orm }, app => {
+    for (const path of ['/forgotten', '/committed'] as const) {
+      app.get(path, async (_request, reply) => {
+        reply.hijack()
+        await em().insert(Book, { title: path })
+        if (path === '/committed') await em().commit()
+        reply.raw.on('close', () => closed[path].resolve())
+        reply.raw.end('by hand')
+      })
+    }
+  })
+  for (const path of ['/forgotten', '/committed'] as const) {
+    t.equal(await (await get(path)).text(), 'by hand')
+    await closed[path].promise
+  }
+  await until(async () => taken() === 0)
+  t.strictSame(await titles(), ['/committed'])
+  t.match(log, [{ level: 40, msg: /^GET \/forgotten: the response has closed, .* After reply\.hijack\(\), call em\(\)\.commit\(\)/ }])
+})

@@ -1,0 +1,25 @@
+import { MikroORM, type SqlEntityManager, type SqliteDriver } from '@mikro-orm/sqlite'
+import Fastify from 'fastify'
+import contextOrm, { em, type ContextOrmOptions } from 'fastify-context-orm'
+
+const orm = await MikroORM.init({ dbName: ':memory:', entities: [] })
+
+declare module 'fastify-context-orm' {
+  interface Register { orm: typeof orm }
+}
+
+const options: ContextOrmOptions = { orm, transaction: 'on-query', shouldCommit: (_request, reply) => reply.statusCode < 300 }
+const app = Fastify()
+await app.register(contextOrm, options)
+
+app.get('/', { config: { orm: { readOnly: true } } }, async request => {
+  const managers: SqlEntityManager<SqliteDriver>[] = [em(), request.em, app.orm.em]
+  return managers.map(manager => manager.getKysely())
+})
+
+// @ts-expect-error the plugin's own options are no `any`
+app.register(contextOrm, { orm, transaction: 'sometimes' })
+// @ts-expect-error nor is the EntityManager
+em().noSuchMethod()
+// @ts-expect-error nor is the MikroORM
+app.orm.noSuchMethod()
