@@ -1,6 +1,7 @@
 import { RequestContext, TransactionContext, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { FST_ORM_NO_CONTEXT, FST_ORM_PARTIAL_COMMIT, FST_ORM_UNKNOWN_DATABASE } from './errors.ts'
+import type { Databases } from './databases.ts'
+import { FST_ORM_NO_CONTEXT, FST_ORM_PARTIAL_COMMIT } from './errors.ts'
 import type { TransactionOptions } from './options.ts'
 import type { ContextEntityManager } from './types.ts'
 import { UnitOfWork } from './unit-of-work.ts'
@@ -19,14 +20,14 @@ const storage = new AsyncLocalStorage<Context>()
  * refuses writes from then on.
  */
 export abstract class Context {
-  readonly #databases: ReadonlyMap<string, MikroORM>
+  readonly #databases: Databases
   readonly #outerRequestContext = RequestContext.currentRequestContext()
   #units: UnitOfWork[] | undefined
   #isReleased = false
   #ending: Ending | undefined
   #outcome: Outcome | undefined
 
-  constructor (databases: ReadonlyMap<string, MikroORM>) {
+  constructor (databases: Databases) {
     this.#databases = databases
   }
 
@@ -80,18 +81,13 @@ export abstract class Context {
   }
 
   /** The EntityManager for the database of that name, by default the first. */
-  entityManager (name: string = this.#databases.keys().next().value!): EntityManager {
-    const orm = this.#databases.get(name)
-    if (orm === undefined) {
-      const known = [...this.#databases.keys()].map(name => `"${name}"`).join(', ')
-      throw new FST_ORM_UNKNOWN_DATABASE(name, known)
-    }
-    return this.#unitOf(orm).em.getContext(false)
+  entityManager (name?: string): EntityManager {
+    return this.#unitOf(this.#databases.get(name)).em.getContext(false)
   }
 
   /** What `orm.em` is inside the context: `undefined` if it is none of the context's business. */
   resolve (orm: MikroORM): EntityManager | undefined {
-    const isMine = this.#databases.get(orm.em.name) === orm && this.options !== false &&
+    const isMine = this.#databases.has(orm) && this.options !== false &&
       !this.#isReleased && !this.hasInnerRequestContext
     return isMine ? this.#unitOf(orm).em : undefined
   }
@@ -153,7 +149,8 @@ export abstract class Context {
     this.#end(ending, units.length === 0 ? 'untouched' : 'rolledBack')
     await Promise.all(units.map(async unit => {
       const rolledBack = unit.rollback()
-      if (!unit.isRunning) await rolledBack
+      if (unit.isRunning) this.#databases.addUnfinished(rolledBack)
+      else await rolledBack
     }))
   }
 
@@ -169,6 +166,9 @@ export abstract class Context {
   #end (ending: Ending, outcome: Outcome): void {
     this.#ending = ending
     this.#outcome = outcome
+    for (const unit of this.#units ?? []) {
+      if (unit.reads !== undefined) this.#databases.addUnfinished(unit.reads)
+    }
     this.onEnd()
   }
 

@@ -53,6 +53,7 @@ export class DeferredTransaction {
   #refusesReads = false
   #failure: unknown
   readonly #streams = new Set<OpenStream>()
+  readonly #reads = new Set<Promise<unknown>>()
 
   constructor (em: SqlEntityManager, owner: TransactionOwner, { transaction, isolationLevel, readOnly }: TransactionOptions) {
     this.#em = em
@@ -68,6 +69,11 @@ export class DeferredTransaction {
   /** A statement is running, and the end of the transaction has to wait for it (a stream is cut instead). */
   get isRunning (): boolean {
     return this.#running && !this.#isStreaming()
+  }
+
+  /** Settled when the reads are done that run in autocommit at the moment; `undefined` if there are none. */
+  get reads (): Promise<unknown> | undefined {
+    return this.#reads.size === 0 ? undefined : Promise.allSettled(this.#reads)
   }
 
   /** Takes nothing but reads. */
@@ -200,7 +206,11 @@ export class DeferredTransaction {
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
     const executor = this.#pool()
     if (!executor.adapter.supportsMultipleConnections) this.#assertNoStream(sql)
-    return executor.provideConnection(use)
+    const read = executor.provideConnection(use)
+    const forget = (): void => { this.#reads.delete(read) }
+    this.#reads.add(read)
+    read.then(forget, forget)
+    return read
   }
 
   async #run<T> (sql: string, use: Use<T>, signal?: AbortSignal): Promise<T> {

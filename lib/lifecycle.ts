@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { MikroORM } from '@mikro-orm/core'
+import type { Databases } from './databases.ts'
 import { FST_ORM_NO_CONTEXT } from './errors.ts'
 import { ContextOfRequest } from './request-context.ts'
 import type { Route, Routes } from './routes.ts'
@@ -36,7 +36,7 @@ export interface Lifecycle {
   appendToRoute (options: RouteOptions): void
 }
 
-export function createLifecycle (databases: ReadonlyMap<string, MikroORM>, routes: Routes): Lifecycle {
+export function createLifecycle (databases: Databases, routes: Routes): Lifecycle {
   return {
     openContext (request, reply, done) {
       const context = new ContextOfRequest(databases, routes, request, reply)

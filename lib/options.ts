@@ -1,4 +1,4 @@
-import { IsolationLevel, MikroORM } from '@mikro-orm/core'
+import { IsolationLevel, type MikroORM } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { FST_ORM_BAD_OPTION } from './errors.ts'
@@ -16,34 +16,38 @@ type Orms = MikroORM<any> | readonly MikroORM<any>[]
 export interface ContextOrmOptions {
   /**
    * The databases: a MikroORM, several of them (each known by its `contextName`; the first is `request.em`), or a
-   * function that makes either. What the function makes is closed with the app; what was passed in is not.
+   * function that makes either. What the function makes is closed with the app (if the function fails, it closes what
+   * it has opened); what was passed in is not.
    */
   orm: Orms | Promise<Orms> | (() => Orms | Promise<Orms>)
   /** When a request begins its transaction. Default: `'on-write'`. */
-  transaction?: TransactionMode
+  transaction?: TransactionMode | undefined
   /**
    * Whether a request that replies is committed (or else rolled back), asked in `onSend` of requests that used a
    * database. Default: `reply.statusCode < 400`.
    */
-  shouldCommit?: ShouldCommit
+  shouldCommit?: ShouldCommit | undefined
 }
 
 /** What a route says in `config: { orm: … }`. */
 export interface RouteOrmOptions {
   /** Default: the plugin's. */
-  transaction?: TransactionMode
-  /** Default: the database's. Of `'repeatable read'` and stricter, the transaction begins with the first statement. */
-  isolationLevel?: IsolationLevel | `${IsolationLevel}`
+  transaction?: TransactionMode | undefined
+  /**
+   * Default: the database's. Of `'repeatable read'` and stricter, the transaction begins with the first statement, as
+   * with `transaction: 'on-query'`.
+   */
+  isolationLevel?: IsolationLevel | `${IsolationLevel}` | undefined
   /** Refuses every write with `FST_ORM_READ_ONLY`, and begins its transaction read-only. Default: `false`. */
-  readOnly?: boolean
+  readOnly?: boolean | undefined
   /** Default: the plugin's. */
-  shouldCommit?: ShouldCommit
+  shouldCommit?: ShouldCommit | undefined
 }
 
 export interface TransactionOptions {
   readonly transaction: TransactionMode
   readonly isolationLevel?: RouteOrmOptions['isolationLevel']
-  readonly readOnly?: boolean
+  readonly readOnly?: boolean | undefined
 }
 
 export interface RouteSettings extends TransactionOptions {
@@ -55,7 +59,9 @@ type Check = readonly [takes: string, isRight: (value: any) => boolean]
 const TRANSACTION: Check = ["'on-write', 'on-query' or false", value => value === 'on-write' || value === 'on-query' || value === false]
 const FUNCTION: Check = ['a function', value => typeof value === 'function']
 const BOOLEAN: Check = ['true or false', value => typeof value === 'boolean']
-const ORM: Check = ['a MikroORM, an array of them, or a function that makes either', value => typeof value === 'function' || isPromise(value) || isOrms(value)]
+/** What the option `orm` takes. */
+export const ORM_OPTION = 'a MikroORM, an array of them, or a function that makes either'
+const ORM: Check = [ORM_OPTION, value => typeof value === 'function' || isPromise(value) || isOrms(value)]
 const ISOLATION_LEVELS = Object.values(IsolationLevel)
 const ISOLATION_LEVEL: Check = [`one of '${ISOLATION_LEVELS.join("', '")}'`, value => ISOLATION_LEVELS.includes(value)]
 
@@ -68,12 +74,13 @@ const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
 const SNAPSHOT_LEVELS: readonly unknown[] = [IsolationLevel.REPEATABLE_READ, IsolationLevel.SNAPSHOT, IsolationLevel.SERIALIZABLE]
 
-const PLUGIN = 'fastify-context-orm'
+/** Where an option of the plugin is wrong, as errors say it. */
+export const PLUGIN = 'fastify-context-orm'
 
 /** Checks what the plugin was registered with; throws `FST_ORM_BAD_OPTION`. */
 export function checkPluginOptions (options: ContextOrmOptions): RouteSettings {
   check(PLUGIN, options, PLUGIN_OPTIONS, REGISTER_OPTIONS)
-  if (options.orm === undefined) throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM[0], 'nothing')
+  if (options.orm === undefined) throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM_OPTION, 'nothing')
   return Object.freeze({
     transaction: options.transaction ?? 'on-write',
     shouldCommit: options.shouldCommit ?? isSuccess
@@ -89,28 +96,14 @@ export function checkRouteOptions (route: string, options: RouteOrmOptions | fal
   check(`${route}, config.orm`, options, ROUTE_OPTIONS)
 
   const { isolationLevel, readOnly, shouldCommit = defaults.shouldCommit } = options
-  const needsSnapshot = SNAPSHOT_LEVELS.includes(isolationLevel)
-  const transaction = options.transaction ?? defaults.transaction
-  if (transaction === false && (readOnly === true || (isolationLevel !== undefined && (!needsSnapshot || options.transaction === false)))) {
-    const option = readOnly === true ? 'readOnly' : 'isolationLevel'
-    throw new FST_ORM_BAD_OPTION(`${route}, config.orm`, option, "a transaction ('on-write' or 'on-query')", 'transaction: false')
+  const wants = isolationLevel !== undefined ? 'isolationLevel' : readOnly === true ? 'readOnly' : undefined
+  if (options.transaction === false && wants !== undefined) {
+    throw new FST_ORM_BAD_OPTION(`${route}, config.orm`, wants, "a transaction ('on-write' or 'on-query')", 'transaction: false')
   }
-  return Object.freeze({ transaction: needsSnapshot ? 'on-query' : transaction, isolationLevel, readOnly, shouldCommit })
-}
-
-/** Resolves the option `orm` to the databases by name, the first of which is the default. */
-export async function openDatabases (orm: ContextOrmOptions['orm']): Promise<Map<string, MikroORM>> {
-  const opened = await (typeof orm === 'function' ? orm() : orm)
-  if (!isOrms(opened)) throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM[0], `a function or promise that gave ${show(opened)}`)
-  const databases = new Map<string, MikroORM>()
-  for (const orm of Array.isArray(opened) ? opened : [opened]) {
-    const name = orm.config.get('contextName')
-    if (databases.has(name)) {
-      throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', 'MikroORMs that differ in their contextName', `two that are called "${name}"`)
-    }
-    databases.set(name, orm)
-  }
-  return databases
+  let transaction = options.transaction ?? defaults.transaction
+  if (SNAPSHOT_LEVELS.includes(isolationLevel)) transaction = 'on-query'
+  else if (wants !== undefined && transaction === false) transaction = 'on-write'
+  return Object.freeze({ transaction, isolationLevel, readOnly, shouldCommit })
 }
 
 function check (where: string, options: object, known: Record<string, Check>, ignored: string[] = []): void {
@@ -129,7 +122,7 @@ function isSuccess (_request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.statusCode < 400
 }
 
-function isOrms (value: unknown): value is Orms {
+export function isOrms (value: unknown): value is Orms {
   return Array.isArray(value) ? value.length > 0 && value.every(isSqlOrm) : isSqlOrm(value)
 }
 
@@ -143,6 +136,7 @@ function isPromise (value: any): boolean {
   return typeof value?.then === 'function'
 }
 
-function show (value: unknown): string {
+/** For error messages: what came, and its type. */
+export function show (value: unknown): string {
   return `${inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 60 })} (${value === null ? 'null' : typeof value})`
 }

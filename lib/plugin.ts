@@ -1,9 +1,10 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { resolveInContexts } from './context-resolution.ts'
+import { Databases } from './databases.ts'
 import { CONTEXT, createLifecycle, entityManagerOf } from './lifecycle.ts'
-import { checkPluginOptions, openDatabases, type ContextOrmOptions } from './options.ts'
+import { checkPluginOptions, type ContextOrmOptions } from './options.ts'
 import { Routes } from './routes.ts'
+import type { RegisteredOrm } from './types.ts'
 
 /**
  * Gives every request its own EntityManager (`request.em`, `em()`), committed before the reply leaves and rolled back
@@ -11,16 +12,10 @@ import { Routes } from './routes.ts'
  */
 async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions): Promise<void> {
   const defaults = checkPluginOptions(options)
-  const databases = await openDatabases(options.orm)
-  const orms = [...databases.values()]
+  const databases = await Databases.open(options.orm)
+  fastify.addHook('onClose', () => databases.close())
 
-  const undo = orms.map(resolveInContexts)
-  fastify.addHook('onClose', async () => {
-    for (const undoOne of undo) undoOne()
-    if (typeof options.orm === 'function') await Promise.all(orms.map(orm => orm.close()))
-  })
-
-  fastify.decorate('orm', orms[0]!)
+  fastify.decorate('orm', databases.get() as RegisteredOrm)
   fastify.decorateRequest(CONTEXT, null)
   fastify.decorateRequest('em', { getter: entityManagerOf })
 
@@ -37,4 +32,6 @@ function hasRoutes (fastify: FastifyInstance): boolean {
   return fastify.printRoutes().trim() !== '(empty tree)'
 }
 
-export default fp(contextOrm, { name: 'fastify-context-orm', fastify: '5.x' })
+const plugin: FastifyPluginAsync<ContextOrmOptions> = fp(contextOrm, { name: 'fastify-context-orm', fastify: '5.x' })
+
+export default plugin

@@ -1,6 +1,6 @@
-import type { MikroORM } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Context, type Ending } from './context.ts'
+import type { Databases } from './databases.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
 import type { Route, Routes } from './routes.ts'
 
@@ -15,7 +15,7 @@ export class ContextOfRequest extends Context {
   /** A reply is on its way through our hooks, and waits for the database. */
   isReplying = false
 
-  constructor (databases: ReadonlyMap<string, MikroORM>, routes: Routes, request: FastifyRequest, reply: FastifyReply) {
+  constructor (databases: Databases, routes: Routes, request: FastifyRequest, reply: FastifyReply) {
     super(databases)
     this.#routes = routes
     this.#method = request.method
@@ -54,7 +54,7 @@ export class ContextOfRequest extends Context {
       if (ending === 'close' && this.hasUncommitted) {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call em().commit()`)
       }
-      void this.rollback(ending)
+      this.rollback(ending) // never rejects
       this.release()
     }
     if (raw.destroyed) onClose()

@@ -10,16 +10,18 @@ import type { RouteOrmOptions } from './options.ts'
  * }
  * ```
  */
-// eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface Register {}
 
-/** The registered MikroORM, of several the first. */
-export type RegisteredOrm = Register extends { orm: infer Orm }
-  ? Orm extends readonly [infer First, ...unknown[]] ? First : Orm
-  : MikroORM
+/** The registered MikroORM, of several the first; of a function or promise, what it gives. */
+export type RegisteredOrm = Register extends { orm: infer Orm } ? First<Opened<Orm>> : MikroORM
 
 /** The EntityManager of the registered MikroORM's driver, or MikroORM's own. */
-export type ContextEntityManager = RegisteredOrm extends { em: infer Em extends EntityManager } ? Em : EntityManager
+export type ContextEntityManager = Register extends { orm: unknown }
+  ? RegisteredOrm extends { em: infer Em extends EntityManager } ? Em : never
+  : EntityManager
+
+type Opened<Orm> = Awaited<Orm extends (...args: never) => infer Made ? Made : Orm>
+type First<Orms> = Orms extends readonly unknown[] ? Orms[0] : Orms
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -34,6 +36,6 @@ declare module 'fastify' {
 
   interface FastifyContextConfig {
     /** How this route's requests use the database; `false` if they must not. */
-    orm?: RouteOrmOptions | false
+    orm?: (RouteOrmOptions & object) | false
   }
 }

@@ -43,6 +43,11 @@ export class UnitOfWork {
     return this.#transaction.isRunning
   }
 
+  /** Reads that are running outside the transaction. */
+  get reads (): Promise<unknown> | undefined {
+    return this.#transaction.reads
+  }
+
   get isCurrent (): boolean {
     return this.owner.isCurrent
   }

@@ -80,8 +80,8 @@ onEachDatabase('a service without an EntityManager of its own changes what the r
 onEachDatabase('writes that the handler did not wait for are part of the request', async (t, { orm, titles, taken }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
-      void em().insert(Book, { title: 'Emma' })
-      void em().insert(Book, { title: 'Persuasion' })
+      em().insert(Book, { title: 'Emma' })
+      em().insert(Book, { title: 'Persuasion' })
       return 'ok'
     })
   })

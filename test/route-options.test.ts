@@ -5,8 +5,8 @@ import { startServer } from './support/server.ts'
 onEachDatabase('a route\'s isolation level is its transaction\'s', async (t, { orm, sent, kind }) => {
   const { get, post } = await startServer(t, { orm, transaction: false }, app => {
     app.get('/repeatable', { config: { orm: { isolationLevel: 'repeatable read' } } }, async () => em().count(Book))
-    app.get('/committed', { config: { orm: { transaction: 'on-write', isolationLevel: 'read committed' } } }, async () => em().count(Book))
-    app.post('/committed', { config: { orm: { transaction: 'on-write', isolationLevel: 'read committed' } } }, async () => em().create(Book, { title: 'Emma' }))
+    app.get('/committed', { config: { orm: { isolationLevel: 'read committed' } } }, async () => em().count(Book))
+    app.post('/committed', { config: { orm: { isolationLevel: 'read committed' } } }, async () => em().create(Book, { title: 'Emma' }))
   })
   const begin = (level: string): string => kind === 'sqlite' ? 'begin' : `start transaction isolation level ${level}`
   t.equal((await get('/repeatable')).status, 200)

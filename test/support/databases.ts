@@ -52,7 +52,7 @@ export function onEachDatabase (name: string, run: Run): void {
 }
 
 export function onSqlite (name: string, run: Run): void {
-  void t.test(`${name} (SQLite)`, async t => {
+  t.test(`${name} (SQLite)`, async t => {
     const sent: string[] = []
     const dbName = join(t.testdir({}), 'test.sqlite')
     await withDatabase(t, run, {
@@ -75,7 +75,7 @@ export function onSqlite (name: string, run: Run): void {
 }
 
 export function onPostgres (name: string, run: Run): void {
-  void t.test(`${name} (PostgreSQL)`, async t => {
+  t.test(`${name} (PostgreSQL)`, async t => {
     const sent: string[] = []
     const pools: pg.Pool[] = []
     const url = new URL(process.env.TEST_DATABASE_URL!)

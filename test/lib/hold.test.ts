@@ -1,0 +1,26 @@
+import t from 'tap'
+import { hold } from '../../lib/hold.ts'
+
+t.test('a resource stays lent until it is released, once', async t => {
+  const events: string[] = []
+  const held = await hold<string>(async use => {
+    try {
+      await use('resource')
+    } finally {
+      events.push('returned')
+    }
+  })
+  t.equal(held.resource, 'resource')
+  t.strictSame(events, [])
+  await Promise.all([held.release(), held.release()])
+  t.strictSame(events, ['returned'])
+})
+
+t.test('what cannot be lent is an error of hold(), what cannot be returned one of release()', async t => {
+  await t.rejects(hold(async () => { throw new Error('none left') }), { message: 'none left' })
+  const held = await hold<string>(async use => {
+    await use('resource')
+    throw new Error('broken')
+  })
+  await t.rejects(held.release(), { message: 'broken' })
+})

@@ -1,0 +1,28 @@
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import * as surface from '../index.ts'
+import * as errors from '../lib/errors.ts'
+
+const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
+
+t.test('the package exports these values, and nothing else', async t => {
+  t.strictSame(Object.keys(surface).sort(), ['default', 'em'])
+  t.equal((surface.default as any)[Symbol.for('plugin-meta')].name, 'fastify-context-orm')
+  t.equal((surface.default as any)[Symbol.for('plugin-meta')].fastify, '5.x')
+})
+
+t.test('require() of the module works', async t => {
+  const { createRequire } = await import('node:module')
+  t.strictSame(Object.keys(createRequire(import.meta.url)('../index.ts')).sort(), ['default', 'em'])
+})
+
+t.test('every error has the code it is named after, and a row in the README', async t => {
+  const codes = Object.keys(errors)
+  for (const code of codes) {
+    const error = new (errors as any)[code]('a', 'b', 'c', 'd')
+    t.match(error, { code, statusCode: 500, name: 'FastifyError' })
+    t.ok(error instanceof Error)
+  }
+  const documented = [...readme.matchAll(/^\| `(FST_ORM_\w+)` \|/gm)].map(match => match[1]!)
+  t.strictSame(documented.sort(), codes.sort())
+})
