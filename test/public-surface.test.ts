@@ -11,11 +11,6 @@ t.test('the package exports these values, and nothing else', async t => {
   t.equal((surface.default as any)[Symbol.for('plugin-meta')].fastify, '5.x')
 })
 
-t.test('require() of the module works', async t => {
-  const { createRequire } = await import('node:module')
-  t.strictSame(Object.keys(createRequire(import.meta.url)('../index.ts')).sort(), ['default', 'em'])
-})
-
 t.test('every error has the code it is named after, and a row in the README', async t => {
   const codes = Object.keys(errors)
   for (const code of codes) {

@@ -36,7 +36,7 @@ onEachDatabase('in a transaction, a stream is read to its end or left early', as
       for await (const book of em().stream(Book)) count += book.title === '' ? 0 : 1
       for (const stream of [em().stream(Book), (em() as unknown as SqlEntityManager).createQueryBuilder(Book).stream()]) {
         await stream.next()
-        await stream.return(undefined)
+        await stream.return!(undefined)
       }
       await em().insert(Book, { title: 'and another' })
       return { count }

@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import Fastify from 'fastify'
+import t from 'tap'
+import contextOrm from '../index.ts'
+
+/** The TypeScript blocks of the README are files that name themselves in their first line. */
+const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
+const blocks = [...readme.matchAll(/^```ts\n(\/\/ (\S+)\n[^]*?)^```$/gm)].map(([, code, name]) => ({ code: code!, name: name! }))
+const entry = new URL('../index.ts', import.meta.url).href
+
+const folder = t.testdir({})
+for (const { code, name } of blocks) {
+  await writeFile(join(folder, name), code
+    .replaceAll("'fastify-context-orm'", `'${entry}'`)
+    .replaceAll("dbName: 'books.sqlite'", `dbName: '${join(folder, 'books.sqlite')}'`)
+    .replaceAll('port: 3000', 'port: 0'))
+}
+
+async function load (name: string): Promise<any> {
+  return await import(pathToFileURL(join(folder, name)).href)
+}
+
+t.test('every TypeScript block has a name, and is a file of its own', async t => {
+  t.equal(blocks.length, readme.split('```ts').length - 1)
+  t.equal(new Set(blocks.map(({ name }) => name)).size, blocks.length)
+})
+
+t.test('the quick start runs, and does what it says', async t => {
+  const app = spawn(process.execPath, [join(folder, 'app.ts')], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => app.kill())
+  let url: string | undefined
+  for await (const line of createInterface(app.stdout)) {
+    url = /"Server listening at (http:\/\/[^"]+)"/.exec(line)?.[1]
+    if (url !== undefined) break
+  }
+  app.stdout.resume()
+  const send = async (method: string, path: string, body?: object): Promise<unknown> => (await fetch(url + path, {
+    method, body: JSON.stringify(body), headers: body === undefined ? {} : { 'content-type': 'application/json' }
+  })).json()
+  t.strictSame(await send('POST', '/books', { title: 'Ema' }), { id: 1, title: 'Ema', stock: 3 })
+  t.strictSame(await send('PATCH', '/books/1', { title: 'Emma' }), { id: 1, title: 'Emma', stock: 3 })
+  t.strictSame(await send('GET', '/books'), [{ id: 1, title: 'Emma', stock: 3 }])
+})
+
+t.test('the recipes do what they say', async t => {
+  const { orm } = await load('orm.ts')
+  t.teardown(() => orm.close())
+  await orm.schema.create()
+  const { order, add } = await load('book-service.ts')
+  const { addOrFind } = await load('add-or-find.ts')
+  const { restock } = await load('later.ts')
+
+  const app = Fastify()
+  app.setErrorHandler((await load('error-handler.ts')).handleError)
+  app.register(contextOrm, { orm })
+  app.register((await load('reports.ts')).reportRoutes)
+  app.post('/add/:title', async request => add((request.params as any).title))
+  app.post('/addOrFind/:title', async request => addOrFind((request.params as any).title))
+  app.post('/order/:id', async request => order((request.params as any).id))
+  app.post('/restock', async () => {
+    await restock()
+    return { ok: true }
+  })
+  const post = async (url: string): Promise<[number, any]> => {
+    const { statusCode, payload } = await app.inject({ method: 'POST', url })
+    return [statusCode, JSON.parse(payload)]
+  }
+  const get = async (url: string): Promise<unknown> => (await app.inject(url)).json()
+
+  t.match(await post('/add/Emma'), [200, { id: 1, title: 'Emma', stock: 3 }])
+  t.strictSame(await post('/add/Emma'), [409, { message: 'There is one already' }])
+  t.match(await post('/addOrFind/Emma'), [200, { id: 1 }])
+  t.match(await post('/addOrFind/Persuasion'), [200, { title: 'Persuasion' }])
+  for (const stock of [2, 1, 0]) t.match(await post('/order/1'), [200, { stock }])
+  t.match(await post('/order/1'), [409, { message: '"Emma" is sold out' }])
+  t.strictSame(await post('/order/99'), [404, { message: 'There is no such thing' }])
+  t.strictSame(await get('/report'), { books: 2, missing: 1 })
+  t.strictSame(await get('/health'), { ok: true })
+  t.strictSame(await post('/restock'), [200, { ok: true }])
+  t.strictSame(await get('/report'), { books: 2, missing: 0 })
+  await app.close()
+})
+
+t.test('the tables of options are those of the code', async t => {
+  const rows = (title: string): string[] => {
+    const [, table] = new RegExp(`^\\| ${title} \\|.*\\n\\|---.*\\n((?:\\|.*\\n)+)`, 'm').exec(readme)!
+    return [...table!.matchAll(/^\| `(\w+)` \|/gm)].map(match => match[1]!)
+  }
+  const known = async (register: () => unknown): Promise<string[]> => {
+    try {
+      await register()
+      return []
+    } catch (error: any) {
+      return /there are ([\w, ]+)\)/.exec(error.message)![1]!.split(', ')
+    }
+  }
+  const { orm } = await load('orm.ts')
+  const app = Fastify()
+  await app.register(contextOrm, { orm })
+  t.teardown(() => app.close())
+  t.strictSame(rows('option'), await known(async () => { await Fastify().register(contextOrm, { unknown: 1 } as any) }))
+  t.strictSame(rows('`config.orm`'), await known(() => app.get('/', { config: { orm: { unknown: 1 } } } as any, async () => {})))
+})
