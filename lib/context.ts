@@ -14,6 +14,9 @@ export type Ending = 'reply' | 'status' | 'error' | 'abort' | 'close'
 
 const storage = new AsyncLocalStorage<Context>()
 
+/** Shared by all contexts that use no database. */
+const NONE: readonly UnitOfWork[] = []
+
 /**
  * The boundary of one piece of work. It costs next to nothing until somebody asks it for an EntityManager; then it
  * opens a unit of work for that database. It ends once, with one outcome, whichever of its endings comes first, and
@@ -22,7 +25,7 @@ const storage = new AsyncLocalStorage<Context>()
 export abstract class Context {
   readonly #databases: Databases
   readonly #outerRequestContext = RequestContext.currentRequestContext()
-  #units: UnitOfWork[] | undefined
+  #units = NONE
   #isReleased = false
   #ending: Ending | undefined
   #outcome: Outcome | undefined
@@ -56,12 +59,12 @@ export abstract class Context {
 
   /** Has used a database, and nothing has ended it yet. */
   get isInUse (): boolean {
-    return this.#units !== undefined && this.#ending === undefined
+    return this.#units !== NONE && this.#ending === undefined
   }
 
   /** Has begun a transaction, which nothing has ended yet. */
   get hasUncommitted (): boolean {
-    return this.#units?.some(unit => unit.hasBegun) ?? false
+    return this.#units.some(unit => unit.hasBegun)
   }
 
   get isCurrent (): boolean {
@@ -100,12 +103,12 @@ export abstract class Context {
 
   /** Flushes every unit of work, so that generated ids and defaults are known. */
   async flush (): Promise<void> {
-    for (const unit of this.#units ?? []) await unit.flush()
+    for (const unit of this.#units) await unit.flush()
   }
 
   /** Ends a context that has used no database; of others, and of those that have ended, it does nothing. */
   endUntouched (ending: Ending): void {
-    if (this.#units === undefined && this.#ending === undefined) this.#end(ending, 'untouched')
+    if (this.#units === NONE && this.#ending === undefined) this.#end(ending, 'untouched')
   }
 
   /**
@@ -122,14 +125,14 @@ export abstract class Context {
     }
     if (this.#ending !== undefined) return
 
-    const units = this.#units ?? []
+    const units = this.#units
     this.#ending = ending // decided: from here on nothing overtakes the commit
     const committed: UnitOfWork[] = []
     try {
       for (const unit of units) {
         if (await unit.commit()) committed.push(unit)
       }
-      this.#end(ending, 'committed')
+      this.#end(ending, units === NONE ? 'untouched' : 'committed')
     } catch (error) {
       this.#end(ending, 'commitFailed')
       await Promise.all(units.map(unit => unit.rollback()))
@@ -145,8 +148,8 @@ export abstract class Context {
    */
   async rollback (ending: Ending): Promise<void> {
     if (this.#ending !== undefined) return
-    const units = this.#units ?? []
-    this.#end(ending, units.length === 0 ? 'untouched' : 'rolledBack')
+    const units = this.#units
+    this.#end(ending, units === NONE ? 'untouched' : 'rolledBack')
     await Promise.all(units.map(async unit => {
       const rolledBack = unit.rollback()
       if (unit.isRunning) this.#databases.addUnfinished(rolledBack)
@@ -160,13 +163,13 @@ export abstract class Context {
    */
   protected release (): void {
     this.#isReleased = true
-    this.#units = undefined
+    this.#units = NONE
   }
 
   #end (ending: Ending, outcome: Outcome): void {
     this.#ending = ending
     this.#outcome = outcome
-    for (const unit of this.#units ?? []) {
+    for (const unit of this.#units) {
       if (unit.reads !== undefined) this.#databases.addUnfinished(unit.reads)
     }
     this.onEnd()
@@ -177,19 +180,15 @@ export abstract class Context {
     if (options === false) {
       throw new FST_ORM_NO_CONTEXT('em()', `${this.name} opted out with config.orm: false`, 'Remove that, or use orm.em.fork()')
     }
-    const open = this.#units?.find(unit => unit.orm === orm)
+    const open = this.#units.find(unit => unit.orm === orm)
     if (open !== undefined) return open
 
-    if (this.#units === undefined && this.#ending === undefined) {
-      this.#units = []
-      this.onFirstUse()
-    }
+    if (this.#units === NONE && this.#ending === undefined) this.onFirstUse()
     const unit = new UnitOfWork(orm, this, options)
     // Whoever comes after the end gets one that refuses writes, and always the same, or its flush would find nothing to
     // refuse. After the release it refuses reads too: filters and session contexts were set on the one that is gone.
     if (this.#ending !== undefined) unit.close({ reads: !this.#isReleased })
-    this.#units ??= []
-    this.#units.push(unit)
+    this.#units = [...this.#units, unit]
     return unit
   }
 }

@@ -350,6 +350,6 @@ const SHOWN_CHARACTERS = 60
 
 /** Enough of a statement to find it in the code, and no values that follow. */
 function shorten (sql: string): string {
-  const line = sql.trim().replace(/\s+/g, ' ').replace(/ (?:values|set|where)\b.*/i, ' …')
+  const line = sql.trim().replace(/\s+/g, ' ').replace(/ (?:values|set|where)\b.*/i, ' …').replaceAll(/'[^']*'?/g, "'…'")
   return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}…` : line
 }

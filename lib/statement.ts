@@ -99,7 +99,7 @@ function opensAPrefixedString (sql: string, end: number): boolean {
 
 /** `[it's]` is a name in SQL Server and SQLite; `array['a']` and `list[1]` are PostgreSQL's. */
 function mayQuoteAName (sql: string, index: number): boolean {
-  if (/[\w\])]/.test(sql[index - 1] ?? '')) return false
+  if (/[\w\])]/.test(sql.charAt(index - 1))) return false
   const end = sql.indexOf(']', index)
   return end === -1 || /['"`#;-]/.test(sql.slice(index, end))
 }

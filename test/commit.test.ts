@@ -1,3 +1,5 @@
+import type { FastifyReply } from 'fastify'
+import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { em } from '../index.ts'
 import { Author, Book, onEachDatabase } from './support/databases.ts'
@@ -90,17 +92,46 @@ onEachDatabase('writes that the handler did not wait for are part of the request
   t.equal(taken(), 0)
 })
 
+function closed (reply: FastifyReply): Promise<unknown> {
+  return once(reply.raw, 'close')
+}
+
+onEachDatabase('a reply from inside em.transactional() rolls back what it has done, if it is an error', async (t, { orm, titles, taken }) => {
+  const ends = { '/returns': Promise.withResolvers<unknown>(), '/throws': Promise.withResolvers<unknown>() }
+  const { post } = await startServer(t, { orm }, app => {
+    for (const path of ['/returns', '/throws'] as const) {
+      app.post(path, (_request, reply) => {
+        em().transactional(async em => {
+          await em.insert(Book, { title: 'inner' })
+          reply.code(409).send({ ok: false })
+          await closed(reply)
+          if (path === '/throws') throw new Error('own')
+        }).then(ends[path].resolve, ends[path].resolve)
+      })
+    }
+  })
+  t.equal((await post('/returns')).status, 409)
+  t.equal(await ends['/returns'].promise, undefined)
+  t.equal((await post('/throws')).status, 409)
+  t.match(await ends['/throws'].promise, { message: 'own' })
+  t.strictSame(await titles(), [])
+  t.equal(taken(), 0)
+})
+
 onEachDatabase('a reply from inside em.transactional() commits what it has done so far', async (t, { orm, titles }) => {
+  const finished = Promise.withResolvers<void>()
   const server = await startServer(t, { orm }, app => {
     app.post('/', (_request, reply) => {
       em().create(Book, { title: 'outer' })
       em().transactional(async em => {
         em.create(Book, { title: 'inner' })
         reply.send({ ok: true })
-      }).catch(error => server.app.log.error(error))
+        await closed(reply)
+      }).catch(error => server.app.log.error(error)).finally(finished.resolve)
     })
   })
   t.equal((await server.post('/')).status, 200)
   t.strictSame(await titles(), ['inner', 'outer'])
+  await finished.promise
   t.strictSame(server.log, [])
 })

@@ -62,6 +62,26 @@ onPostgres('an error that comes during the flush wins, and nothing is written', 
   await until(async () => taken() === 0)
 })
 
+onPostgres('a write that comes during the commit is refused', async (t, { orm, observe, titles }) => {
+  const release = await delayCommits(orm)
+  const late = Promise.withResolvers<unknown>()
+  const committing = Promise.withResolvers<void>()
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      em().create(Book, { title: 'Emma' })
+      committing.promise.then(() => em().insert(Book, { title: 'late' })).catch(late.resolve)
+      return { ok: true }
+    })
+  })
+  const response = get('/')
+  await until(async () => (await observe(COMMITTING)).length === 1)
+  committing.resolve()
+  t.match(await late.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET / has ended (it is being settled), which is too late for this: insert' })
+  await release()
+  t.equal((await response).status, 200)
+  t.strictSame(await titles(), ['Emma'])
+})
+
 onPostgres('a client that goes away during the commit changes nothing about it', async (t, { orm, observe, titles }) => {
   const release = await delayCommits(orm)
   const closed = Promise.withResolvers<void>()
@@ -91,6 +111,11 @@ onEachDatabase('an async handler that does not return its reply is answered by t
       em().create(Book, { title: 'string' })
       reply.send('ok')
     })
+    app.post('/twice', async (_request, reply) => {
+      em().create(Book, { title: 'twice' })
+      reply.send({ reply: 1 })
+      return { reply: 2 }
+    })
     app.post('/throws', async (_request, reply) => {
       em().create(Book, { title: 'throws' })
       reply.send({ ok: true })
@@ -100,10 +125,11 @@ onEachDatabase('an async handler that does not return its reply is answered by t
   t.strictSame(await (await post('/object')).json(), { ok: true })
   t.equal(await (await post('/string')).text(), 'ok')
   t.strictSame(await titles(), ['object', 'string'])
+  t.strictSame(await (await post('/twice')).json(), { reply: 1 })
   t.ok(log.every(({ msg }) => /a second reply came while the reply was being committed, and the reply stands/.test(msg)))
   const response = await post('/throws')
   t.equal(response.status, 500, 'thrown before the commit was sent')
-  t.strictSame(await titles(), ['object', 'string'])
+  t.strictSame(await titles(), ['object', 'string', 'twice'])
 })
 
 onEachDatabase('a client that goes away leaves nothing written, and the handler goes on', async (t, { orm, titles, taken }) => {

@@ -112,10 +112,12 @@ onEachDatabase('a handler that goes on after its handlerTimeout writes nothing',
 })
 
 onEachDatabase('an error message shows no values', async (t, { orm }) => {
+  const longer = Promise.withResolvers<any>()
   const finished = Promise.withResolvers<any>()
   const { get } = await startServer(t, { orm }, app => {
     app.get('/', async (_request, reply) => {
       await reply.send('ok')
+      await (em() as any).execute('create table one_of_a_name_that_is_so_long_that_no_message_should_show_all_of_it (id int)').catch(longer.resolve)
       await em().nativeUpdate(Book, { title: 'secret' }, { title: 'secret too' }).catch(finished.resolve)
     })
   })
@@ -123,6 +125,7 @@ onEachDatabase('an error message shows no values', async (t, { orm }) => {
   const { message } = await finished.promise
   t.match(message, /too late for this: update .book. …/)
   t.notMatch(message, 'secret')
+  t.match((await longer.promise).message, /for this: create table one_of_a_name_that_is_so_long_that_no_message_s…\./)
 })
 
 /** Without a flag for the whole process. */

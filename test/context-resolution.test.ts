@@ -107,6 +107,8 @@ onEachDatabase('outside a context, em() says what to do and the global EntityMan
   await t.rejects(orm.em.find(Book, {}), ValidationError)
   await orm.em.fork().insert(Book, { title: 'Emma' })
   t.equal(await RequestContext.create(orm.em, () => orm.em.count(Book)), 1)
+  await RequestContext.create(orm.em, () => orm.em.transactional(async inner => { await inner.insert(Book, { title: 'Persuasion' }) }))
+  t.equal(await orm.em.fork().count(Book), 2)
 })
 
 onEachDatabase('an EntityManager stays its own when another context uses it', async (t, { orm, titles }) => {

@@ -18,13 +18,14 @@ function routesWithLaterHooks (hook: () => Promise<void>): (app: FastifyInstance
         child.post(`/${kind}/child`, handler)
       })
       app.post(`/${kind}/route`, { [kind]: hook }, handler)
+      app.post(`/${kind}/route-with-two`, { [kind]: [async () => {}, hook] }, handler)
     }
   }
 }
 
 onEachDatabase('a later hook that throws leaves nothing written', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, routesWithLaterHooks(async () => { throw new Error('later') }))
-  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`])) {
+  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`, `/${kind}/route-with-two`])) {
     const response = await post(path)
     t.equal(response.status, 500, path)
     t.match(await response.json(), { message: 'later' })
@@ -37,7 +38,7 @@ onEachDatabase('what a later hook writes is committed with the rest', async (t, 
   const { post } = await startServer(t, { orm }, routesWithLaterHooks(async () => {
     em().create(Book, { title: `hook ${++count}` })
   }))
-  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`])) {
+  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`, `/${kind}/route-with-two`])) {
     t.equal((await post(path)).status, 200, path)
     t.strictSame(await titles(), ['handler', `hook ${count}`], path)
     await orm.em.fork().nativeDelete(Book, {})

@@ -82,4 +82,8 @@ onPostgres('reads go to a read replica, and writes to the primary', async (t, { 
   t.equal((await get('/books')).status, 500)
   t.strictSame(await (await post('/')).json(), { count: 1 })
   t.strictSame(await titles(), ['Emma'])
+
+  const onPrimary = await another({ replicas: [{ clientUrl: replica.href, dbName: 'postgres' }], preferReadReplicas: false })
+  const second = await startServer(t, { orm: onPrimary }, app => { app.get('/books', async () => em().count(Book)) })
+  t.equal(await (await second.get('/books')).text(), '1')
 })

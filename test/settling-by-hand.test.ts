@@ -48,6 +48,11 @@ onEachDatabase('em.rollback() leaves a clean EntityManager to go on with', async
       await em().insert(Book, { title: 'Emma' })
       await em().begin({ isolationLevel: 'serializable' as any })
     })
+    app.post('/late-read-only', async () => {
+      await em().begin()
+      await em().begin() // has begun already, and so has nothing to do
+      await em().begin({ readOnly: true })
+    })
   })
   t.equal((await post('/')).status, 200)
   t.strictSame(await titles(), ['kept'])
@@ -55,6 +60,7 @@ onEachDatabase('em.rollback() leaves a clean EntityManager to go on with', async
   t.equal((await post('/nothing-begun')).status, 200)
   t.strictSame(sent, [])
   t.match(await (await post('/late-isolation')).json(), { code: 'FST_ORM_TRANSACTION_OPEN', message: "POST /late-isolation has begun its transaction already and cannot have isolationLevel 'serializable' any more" })
+  t.match(await (await post('/late-read-only')).json(), { code: 'FST_ORM_TRANSACTION_OPEN', message: /cannot have readOnly any more/ })
 })
 
 onEachDatabase('em.begin({ ctx }) makes a savepoint by hand', async (t, { orm, titles }) => {
