@@ -40,6 +40,11 @@ const methods = {
     if (!this[UNIT_OF_WORK].keepsTransactionContext) original.resetTransactionContext.call(this)
   },
 
+  async flush (this: ContextEntityManager): Promise<void> {
+    const flush = (): Promise<void> => original.flush.call(this)
+    await (this.getContext(false) === this ? this[UNIT_OF_WORK].flushes.run(flush) : flush())
+  },
+
   /**
    * `REQUIRED`, which `@Transactional` uses, gets a savepoint here: MikroORM would take the deferred transaction for one
    * that the caller has begun, and half of what fails in it would stay.
@@ -86,7 +91,7 @@ const methods = {
 }
 
 /** Of these, `orm.em` calls the context's own; whatever else it is asked, it asks the context's EntityManager itself. */
-const DELEGATED = ['transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams'] as const
+const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams'] as const
 
 export function forkEntityManager (orm: MikroORM, unit: UnitOfWork): SqlEntityManager {
   const fork = orm.em.fork({ disableContextResolution: true })

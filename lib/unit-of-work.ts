@@ -4,6 +4,7 @@ import type { Context } from './context.ts'
 import { DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import { forkEntityManager, resetTransactionContext } from './entity-manager.ts'
+import { FlushQueue } from './flush-queue.ts'
 import type { TransactionOptions } from './options.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
 
@@ -15,6 +16,7 @@ export class UnitOfWork {
   readonly orm: MikroORM
   readonly em: SqlEntityManager
   readonly owner: Context
+  readonly flushes = new FlushQueue()
   readonly #transaction: DeferredTransaction
   readonly #kysely: DeferredKysely
   readonly #isTransactional: boolean

@@ -51,6 +51,9 @@ onEachDatabase('inside em.transactional(), em() and orm.em are the inner EntityM
         t.equal(request.em, inner)
         t.equal(orm.em.getContext(), inner)
         t.equal(repository.getEntityManager().getContext(), inner)
+        const book = inner.create(Book, { title: 'Emma' })
+        await outer.flush()
+        t.equal(book.id, 1, 'also through the outer one')
       })
       await orm.em.transactional(async inner => {
         t.not(inner, outer)

@@ -1,0 +1,20 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/** The queue whose flush the caller is part of. */
+const flushing = new AsyncLocalStorage<FlushQueue>()
+
+/**
+ * Flushes of one EntityManager, one after the other. MikroORM has such a queue as well, but drops what is in it when a
+ * flush fails, and whoever waits for the rest waits for ever (seen in 7.2.1).
+ */
+export class FlushQueue {
+  #last: Promise<void> = Promise.resolve()
+
+  run (flush: () => Promise<void>): Promise<void> {
+    // a flush from within a flush is a mistake, of which MikroORM tells
+    if (flushing.getStore() === this) return flush()
+    const done = this.#last.then(() => flushing.run(this, flush))
+    this.#last = done.catch(() => {})
+    return done
+  }
+}
