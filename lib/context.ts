@@ -83,9 +83,15 @@ export abstract class Context {
     return this.isCurrent && TransactionContext.currentTransactionContext() === undefined ? callback() : this.run(callback)
   }
 
-  /** The EntityManager for the database of that name, by default the first. */
+  /** The context's own EntityManager for the database of that name, by default the first. */
   entityManager (name?: string): EntityManager {
     return this.#unitOf(this.#databases.get(name)).em.getContext(false)
+  }
+
+  /** The same, or that of a MikroORM `RequestContext` that was entered inside the context. */
+  innermostEntityManager (name?: string): EntityManager {
+    const inner = this.hasInnerRequestContext && RequestContext.getEntityManager(this.#databases.get(name).em.name)
+    return inner ? inner.getContext(false) : this.entityManager(name)
   }
 
   /** What `orm.em` is inside the context: `undefined` if it is none of the context's business. */
@@ -143,16 +149,17 @@ export abstract class Context {
   }
 
   /**
-   * Rolls back and ends the context. Resolves when that is done, or at once if a statement is still running: nobody
-   * whose request has failed should wait for that as well. Never rejects.
+   * Rolls back and ends the context. Resolves when that is done, or at once if it has to wait for a statement or for a
+   * connection: nobody whose request has failed should wait for that as well. Never rejects.
    */
   async rollback (ending: Ending): Promise<void> {
     if (this.#ending !== undefined) return
     const units = this.#units
     this.#end(ending, units === NONE ? 'untouched' : 'rolledBack')
     await Promise.all(units.map(async unit => {
+      const { isBusy } = unit
       const rolledBack = unit.rollback()
-      if (unit.isRunning) this.#databases.addUnfinished(rolledBack)
+      if (isBusy) this.#databases.addUnfinished(rolledBack)
       else await rolledBack
     }))
   }
@@ -210,8 +217,7 @@ export function em (name?: string): ContextEntityManager {
     throw new FST_ORM_NO_CONTEXT('em()', 'no request is being handled here',
       'Call it below a request of an app that has registered fastify-context-orm, or use orm.em.fork()')
   }
-  const inner = context.hasInnerRequestContext ? RequestContext.getEntityManager(name) : undefined
-  return (inner ?? context.entityManager(name)) as ContextEntityManager
+  return context.innermostEntityManager(name) as ContextEntityManager
 }
 
 /** MikroORM's transaction context has no public way out; one of a name that nobody asks for hides the outer one. */

@@ -1,6 +1,6 @@
 import { Kysely } from '@mikro-orm/sql'
-import type { DeferredTransaction, Query, QueryOptions, Result } from './deferred-transaction.ts'
-import type { DatabaseConnection } from './pinned-transaction.ts'
+import type { DeferredTransaction } from './deferred-transaction.ts'
+import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 
 type Client = Kysely<any>
 type KyselyProps = Extract<ConstructorParameters<typeof Kysely>[0], { executor: unknown }>

@@ -1,4 +1,4 @@
-import { EntityManager, TransactionContext, TransactionPropagation, type MikroORM } from '@mikro-orm/core'
+import { TransactionContext, TransactionPropagation, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { FST_ORM_TRANSACTION_OPEN } from './errors.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
@@ -16,8 +16,6 @@ const UNIT_OF_WORK = Symbol('fastify-context-orm.unit-of-work')
 interface ContextEntityManager extends SqlEntityManager {
   [UNIT_OF_WORK]: UnitOfWork
 }
-
-const original = EntityManager.prototype
 
 /** Propagations that leave the context's transaction alone. */
 const ON_ITS_OWN: string[] = [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]
@@ -37,11 +35,11 @@ const methods = {
    * own to run on; what runs in parallel with them must stay in the context's transaction.
    */
   resetTransactionContext (this: ContextEntityManager): void {
-    if (!this[UNIT_OF_WORK].keepsTransactionContext) original.resetTransactionContext.call(this)
+    if (!this[UNIT_OF_WORK].keepsTransactionContext) inherited(this).resetTransactionContext.call(this)
   },
 
   async flush (this: ContextEntityManager): Promise<void> {
-    const flush = (): Promise<void> => original.flush.call(this)
+    const flush = (): Promise<void> => inherited(this).flush.call(this)
     await (this.getContext(false) === this ? this[UNIT_OF_WORK].flushes.run(flush) : flush())
   },
 
@@ -50,43 +48,43 @@ const methods = {
    * that the caller has begun, and half of what fails in it would stay.
    */
   async transactional (this: ContextEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    if (!actsOnContext(this)) return await original.transactional.call(this, callback, options)
+    if (!actsOnContext(this)) return await inherited(this).transactional.call(this, callback, options)
 
     const { NESTED, REQUIRED } = TransactionPropagation
     const propagation = options.propagation === REQUIRED ? NESTED : options.propagation ?? NESTED
     if (!ON_ITS_OWN.includes(propagation)) await beginWith(this, options)
     // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
     if (propagation === NESTED) await this.flush()
-    return await original.transactional.call(this, callback, { ...options, propagation })
+    return await inherited(this).transactional.call(this, callback, { ...options, propagation })
   },
 
   async begin (this: ContextEntityManager, ...[options]: Begin): Promise<void> {
-    if (!actsOnContext(this) || options?.ctx !== undefined) return await original.begin.call(this, options)
+    if (!actsOnContext(this) || options?.ctx !== undefined) return await inherited(this).begin.call(this, options)
     if (!await beginWith(this, options)) await this[UNIT_OF_WORK].begin()
   },
 
   async commit (this: ContextEntityManager): Promise<void> {
     if (actsOnContext(this)) return await this[UNIT_OF_WORK].commitNow()
-    await original.commit.call(this)
+    await inherited(this).commit.call(this)
     this[UNIT_OF_WORK].attach()
   },
 
   async rollback (this: ContextEntityManager): Promise<void> {
     if (actsOnContext(this)) return await this[UNIT_OF_WORK].rollbackNow()
-    await original.rollback.call(this)
+    await inherited(this).rollback.call(this)
     this[UNIT_OF_WORK].attach()
   },
 
   setSessionContext (this: ContextEntityManager, ...args: Parameters<EntityManager['setSessionContext']>): void {
-    beforeTransaction(this, () => original.setSessionContext.apply(this, args))
+    beforeTransaction(this, () => inherited(this).setSessionContext.apply(this, args))
   },
 
   clearSessionContext (this: ContextEntityManager): void {
-    beforeTransaction(this, () => original.clearSessionContext.call(this))
+    beforeTransaction(this, () => inherited(this).clearSessionContext.call(this))
   },
 
   setFilterParams (this: ContextEntityManager, ...args: Parameters<EntityManager['setFilterParams']>): void {
-    beforeTransaction(this, () => original.setFilterParams.apply(this, args))
+    beforeTransaction(this, () => inherited(this).setFilterParams.apply(this, args))
   }
 }
 
@@ -106,8 +104,7 @@ export function delegateToContexts (orm: MikroORM): () => void {
       configurable: true,
       value (this: EntityManager, ...args: unknown[]) {
         const current = this.getContext(false)
-        const target = UNIT_OF_WORK in current ? methods[method] : original[method]
-        return Reflect.apply(target, UNIT_OF_WORK in current ? current : this, args)
+        return UNIT_OF_WORK in current ? Reflect.apply(methods[method], current, args) : Reflect.apply(inherited(this)[method], this, args)
       }
     })
   }
@@ -116,9 +113,14 @@ export function delegateToContexts (orm: MikroORM): () => void {
   }
 }
 
+/** The methods that ours replace, of MikroORM's class or of the app's own (`entityManager` in MikroORM's options). */
+function inherited (em: EntityManager): EntityManager {
+  return Object.getPrototypeOf(em)
+}
+
 /** Takes the context's transaction away, which the fork's own method refuses. */
 export function resetTransactionContext (em: SqlEntityManager): void {
-  original.resetTransactionContext.call(em)
+  inherited(em).resetTransactionContext.call(em)
 }
 
 /**

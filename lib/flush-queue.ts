@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { Turns } from './turns.ts'
 
 /** The queue whose flush the caller is part of. */
 const flushing = new AsyncLocalStorage<FlushQueue>()
@@ -8,13 +9,11 @@ const flushing = new AsyncLocalStorage<FlushQueue>()
  * flush fails, and whoever waits for the rest waits for ever (seen in 7.2.1).
  */
 export class FlushQueue {
-  #last: Promise<void> = Promise.resolve()
+  readonly #turns = new Turns()
 
   run (flush: () => Promise<void>): Promise<void> {
     // a flush from within a flush is a mistake, of which MikroORM tells
     if (flushing.getStore() === this) return flush()
-    const done = this.#last.then(() => flushing.run(this, flush))
-    this.#last = done.catch(() => {})
-    return done
+    return this.#turns.run(() => flushing.run(this, flush))
   }
 }

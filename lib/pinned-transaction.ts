@@ -9,7 +9,17 @@ export interface TransactionSettings {
 
 type Client = Kysely<any>
 export type ControlledTransaction = Awaited<ReturnType<ReturnType<Client['startTransaction']>['execute']>>
+
+/** Kysely's types, which `@mikro-orm/sql` does not export. */
 export type DatabaseConnection = Parameters<Parameters<ReturnType<Client['getExecutor']>['provideConnection']>[0]>[0]
+export type Query = Parameters<DatabaseConnection['executeQuery']>[0]
+export type QueryOptions = Parameters<DatabaseConnection['executeQuery']>[1]
+export interface Result {
+  readonly rows: any[]
+  readonly numAffectedRows?: bigint
+  readonly numChangedRows?: bigint
+  readonly insertId?: bigint
+}
 
 /**
  * What `AbstractSqlConnection.begin()` uses and does not publish (MikroORM 7.2.1). `begin()` itself cannot be told

@@ -66,6 +66,22 @@ export function isRead (sql: string): boolean {
   return true
 }
 
+/**
+ * What a context that is `readOnly` refuses on every database, also on SQLite, which knows no read-only transaction.
+ * Not the opposite of `isRead()`: what is neither, runs in a read-only transaction.
+ */
+export function isModification (sql: string): boolean {
+  return /^\s*(?:insert|update|delete|merge|replace|truncate|create|alter|drop)\b/i.test(sql)
+}
+
+/** Enough of a statement for an error message: to find it in the code by, and without its values. */
+export function shorten (sql: string): string {
+  const line = sql.trim().replace(/\s+/g, ' ').replace(/ (?:values|set|where)\b.*/i, ' …').replaceAll(/'[^']*'?/g, "'…'")
+  return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}…` : line
+}
+
+const SHOWN_CHARACTERS = 60
+
 const BEGINS_WITH_SELECT = /^\s*(?:\/\*(?![!M])[^*/]*\*\/\s*)*select\b/i
 
 /** Everything that matters; what lies between two matches (operators, numbers, punctuation) does not. */

@@ -40,9 +40,9 @@ export class UnitOfWork {
     return this.#transaction.hasBegun
   }
 
-  /** A statement is running, and a rollback would have to wait for it. */
-  get isRunning (): boolean {
-    return this.#transaction.isRunning
+  /** A rollback would have to wait. */
+  get isBusy (): boolean {
+    return this.#transaction.isBusy
   }
 
   /** Reads that are running outside the transaction. */

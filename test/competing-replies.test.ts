@@ -62,6 +62,20 @@ onPostgres('an error that comes during the flush wins, and nothing is written', 
   await until(async () => taken() === 0)
 })
 
+onPostgres('a handlerTimeout is answered while the request still waits for a connection', async (t, { another, taken, titles, sent }) => {
+  const orm = await another({ pool: { min: 0, max: 1 } })
+  const blocker = orm.em.fork()
+  await blocker.begin()
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', { handlerTimeout: 100 }, async () => await em().insert(Book, { title: 'Emma' }))
+  })
+  t.equal((await get('/')).status, 503)
+  await blocker.rollback()
+  await until(async () => taken() === 0)
+  t.notOk(sent.some(sql => sql.startsWith('insert')))
+  t.strictSame(await titles(), [])
+})
+
 onPostgres('a write that comes during the commit is refused', async (t, { orm, observe, titles }) => {
   const release = await delayCommits(orm)
   const late = Promise.withResolvers<unknown>()

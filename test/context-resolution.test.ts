@@ -53,6 +53,22 @@ onEachDatabase('@CreateRequestContext inside a request has an EntityManager and 
   t.strictSame(await titles(), ['audit'])
 })
 
+onEachDatabase('also if its database is not called default, and in a route that opted out', async (t, { another }) => {
+  const orm = await another({ contextName: 'books' })
+  const { post } = await startServer(t, { orm }, app => {
+    for (const [path, config] of [['/', {}], ['/out', { orm: false }]] as const) {
+      app.post(path, { config }, async () => await RequestContext.create(orm.em, async () => {
+        t.equal(em(), orm.em.getContext())
+        t.equal(em('books'), orm.em.getContext())
+        await em().transactional(async inner => { t.equal(em(), inner) })
+        return 'ok'
+      }))
+    }
+  })
+  t.equal((await post('/')).status, 200)
+  t.equal((await post('/out')).status, 200)
+})
+
 onEachDatabase('a request inside a RequestContext or a transaction of somebody else\'s has its own', async (t, { orm, titles, kind }) => {
   const { app } = await startServer(t, { orm }, app => {
     app.post('/', async () => {

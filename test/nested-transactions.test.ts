@@ -1,4 +1,5 @@
 import { Transactional } from '@mikro-orm/decorators/es'
+import { SqlEntityManager, type TransactionOptions } from '@mikro-orm/sql'
 import { em } from '../index.ts'
 import { Book, onEachDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
@@ -110,7 +111,32 @@ onEachDatabase('an isolation level of em.transactional() is the context\'s, or a
   t.match(await (await post('/late')).json(), { statusCode: 500, code: 'FST_ORM_TRANSACTION_OPEN' })
 })
 
-onEachDatabase('parallel em.transactional() of one request do not hang', async (t, { orm, titles }) => {
+onEachDatabase('an app\'s own class of EntityManager keeps the methods that it overrides', async (t, { another, titles }) => {
+  const calls: string[] = []
+  class OwnEntityManager extends SqlEntityManager {
+    override async flush (): Promise<void> {
+      calls.push('flush')
+      await super.flush()
+    }
+
+    override async transactional<T> (callback: (em: this) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+      calls.push('transactional')
+      return await super.transactional(callback, options)
+    }
+  }
+  const orm = await another({ entityManager: OwnEntityManager })
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      await orm.em.transactional(async em => { em.create(Book, { title: 'Emma' }) })
+      return 'ok'
+    })
+  })
+  t.equal((await post('/')).status, 200)
+  t.ok(calls.includes('transactional') && calls.includes('flush'), calls.join())
+  t.strictSame(await titles(), ['Emma'])
+})
+
+onEachDatabase('parallel writes of one request take turns', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       await em().insert(Book, { title: 'first' })

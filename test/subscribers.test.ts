@@ -46,6 +46,24 @@ onEachDatabase('a subscriber may run statements in the transaction, after its st
   t.strictSame(await titles(), ['Emma', 'afterTransactionStart', 'beforeTransactionCommit'])
 })
 
+onEachDatabase('statements in parallel wait for the subscribers to the start, and those of the subscribers do not', async (t, { orm, sent }) => {
+  subscribe(orm, async (event, { em }) => {
+    if (event !== 'beforeTransactionStart' && event !== 'afterTransactionStart') return
+    await new Promise(resolve => setImmediate(resolve))
+    await em.nativeUpdate(Book, { title: event }, { stock: 0 })
+  })
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      const first = em().insert(Book, { title: 'first' })
+      await new Promise(resolve => setImmediate(resolve))
+      await Promise.all([first, em().insert(Book, { title: 'second' })])
+      return 'ok'
+    })
+  })
+  t.equal((await post('/')).status, 200)
+  t.match(sent, [/^update.*beforeTransactionStart/, 'begin', /^update.*afterTransactionStart/, /^insert.*first/, /^insert.*second/, 'commit'])
+})
+
 onEachDatabase('a subscriber that throws makes the request fail before the commit, and changes nothing after it', async (t, { orm, titles, taken }) => {
   let failing: string | undefined
   subscribe(orm, event => { if (event === failing) throw new Error(event) })

@@ -1,0 +1,48 @@
+import type { Held } from './hold.ts'
+import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
+
+interface OpenStream {
+  isInTransaction: boolean
+  end (): Promise<void>
+}
+
+/** The rows that a context is streaming. Each stream keeps its connection until it is read to its end, left or cut. */
+export class OpenStreams {
+  readonly #open = new Set<OpenStream>()
+
+  get isEmpty (): boolean {
+    return this.#open.size === 0
+  }
+
+  get hasOneInTransaction (): boolean {
+    for (const stream of this.#open) if (stream.isInTransaction) return true
+    return false
+  }
+
+  /** Streams on the connection that is held, and releases it. Whoever reads on when the stream was cut gets `cutError`. */
+  async * read (
+    held: Held<DatabaseConnection>, isInTransaction: boolean, cutError: () => Error, query: Query, chunkSize: number, options: QueryOptions
+  ): AsyncGenerator<Result, undefined> {
+    const rows = held.resource.streamQuery<any>(query, chunkSize, options)
+    const stream: OpenStream = {
+      isInTransaction,
+      end: async () => {
+        this.#open.delete(stream)
+        await rows.return?.()
+        await held.release()
+      }
+    }
+    this.#open.add(stream)
+    try {
+      for (let next = await rows.next(); next.done !== true; next = await rows.next()) yield next.value
+      if (!this.#open.has(stream)) throw cutError()
+    } finally {
+      await stream.end()
+    }
+  }
+
+  /** Ends the streams of the transaction, which is to end itself. */
+  async cutThoseInTransaction (): Promise<void> {
+    for (const stream of this.#open) if (stream.isInTransaction) await stream.end()
+  }
+}
