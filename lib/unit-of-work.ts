@@ -16,7 +16,7 @@ export class UnitOfWork {
   readonly orm: MikroORM
   readonly em: SqlEntityManager
   readonly owner: Context
-  readonly flushes = new FlushQueue()
+  readonly flushes: FlushQueue = new FlushQueue()
   readonly #transaction: DeferredTransaction
   readonly #kysely: DeferredKysely
   readonly #isTransactional: boolean
