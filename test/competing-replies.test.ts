@@ -3,6 +3,7 @@ import { request as httpRequest, type ClientRequest } from 'node:http'
 import { em } from '../index.ts'
 import { Book, onEachDatabase, onPostgres, type Orm } from './support/databases.ts'
 import { startServer } from './support/server.ts'
+import { until } from './support/until.ts'
 
 /** Makes each commit that has inserted a book wait until `release` is called. */
 async function delayCommits (orm: Orm): Promise<() => Promise<void>> {
@@ -18,10 +19,6 @@ async function delayCommits (orm: Orm): Promise<() => Promise<void>> {
 }
 
 const COMMITTING = "select 1 from pg_stat_activity where query = 'commit' and wait_event_type = 'Lock' and datname = current_database()"
-
-async function until (condition: () => Promise<boolean>): Promise<void> {
-  while (!await condition()) await new Promise(resolve => setImmediate(resolve))
-}
 
 onPostgres('an error that comes during the commit does not undo what is being committed', async (t, { orm, observe, titles, taken }) => {
   const release = await delayCommits(orm)

@@ -1,10 +1,7 @@
 import { em } from '../index.ts'
 import { Book, onPostgres } from './support/databases.ts'
 import { startServer } from './support/server.ts'
-
-async function until (condition: () => Promise<boolean>): Promise<void> {
-  while (!await condition()) await new Promise(resolve => setImmediate(resolve))
-}
+import { until } from './support/until.ts'
 
 /** Kysely 0.29.6 never finishes closing a pool that is opening a connection at the moment. */
 onPostgres('closing the app waits for what requests that have failed have left running', async (t, { another, orm, observe }) => {
