@@ -214,8 +214,8 @@ export function currentContext (): Context | undefined {
 export function em (name?: string): ContextEntityManager {
   const context = storage.getStore()
   if (context === undefined) {
-    throw new FST_ORM_NO_CONTEXT('em()', 'no request is being handled here',
-      'Call it below a request of an app that has registered fastify-context-orm, or use orm.em.fork()')
+    throw new FST_ORM_NO_CONTEXT('em()', 'no request is being handled here, or it has not come so far',
+      'Call it below a request, after the onRequest hook of fastify-context-orm, or use orm.em.fork()')
   }
   return context.innermostEntityManager(name) as ContextEntityManager
 }

@@ -18,6 +18,9 @@ const STATEMENT_ERROR = DriverException as unknown as Parameters<typeof createEr
 export const FST_ORM_BAD_OPTION: ErrorConstructor<[string, string, string, string]> = createError(
   'FST_ORM_BAD_OPTION', '%s: the option "%s" takes %s, got %s', 500)
 
+export const FST_ORM_ALREADY_REGISTERED: ErrorConstructor<[]> = createError(
+  'FST_ORM_ALREADY_REGISTERED', 'fastify-context-orm is registered here already: once, for the app or for a scope of its own. Several databases go into an array: { orm: [main, reporting] }', 500)
+
 /** what was asked for, why there is no context, what to do */
 export const FST_ORM_NO_CONTEXT: ErrorConstructor<[string, string, string]> = createError(
   'FST_ORM_NO_CONTEXT', '%s outside a context: %s. %s', 500)

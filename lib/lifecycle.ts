@@ -1,8 +1,9 @@
-import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { Databases } from './databases.ts'
-import { FST_ORM_NO_CONTEXT } from './errors.ts'
+import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
+import { show } from './options.ts'
 import { ContextOfRequest } from './request-context.ts'
-import type { Route, Routes } from './routes.ts'
+import type { Route, RouteHooks, Routes } from './routes.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /**
@@ -10,8 +11,8 @@ import type { ContextEntityManager } from './types.ts'
  *
  * `flushBeforeSerialization` and `settleBeforeSend` have to run after every other hook of their kind: one that fails
  * later would turn a committed request into an error, and what one writes later would be lost. Hooks of a route run
- * last, so routes that `onRoute` sees get them as their own (`appendToRoute`); the others, and requests for which no
- * route is found, get them with everybody else's (`…WithoutRoute`).
+ * last, so each route gets them as its own (`appendHooks`). Those for everybody (`…ForEverybody`) leave such routes
+ * alone, and settle what `reply.callNotFound()` has taken from its route.
  *
  * A hook calls `done` when it has nothing to wait for, and otherwise returns a promise, whose rejections Fastify
  * 5.12 handles also when the reply turns out to have been sent meanwhile.
@@ -30,39 +31,39 @@ type SendHook = (request: FastifyRequest, reply: FastifyReply, payload: unknown,
 
 export interface Lifecycle {
   openContext (request: FastifyRequest, reply: FastifyReply, done: Done): void
-  flushBeforeSerializationWithoutRoute: SendHook
-  settleBeforeSendWithoutRoute: SendHook
+  flushBeforeSerializationForEverybody: SendHook
+  settleBeforeSendForEverybody: SendHook
   rollbackOnError: SendHook
-  appendToRoute (options: RouteOptions): void
 }
 
 export function createLifecycle (databases: Databases, routes: Routes): Lifecycle {
   return {
     openContext (request, reply, done) {
+      routes.adopt(request)
       const context = new ContextOfRequest(databases, routes, request, reply)
       request[CONTEXT] = context
       context.run(done)
     },
 
-    flushBeforeSerializationWithoutRoute (request, reply, payload, done) {
-      if (request[CONTEXT]?.isInUse !== true || routes.hasSeen(request)) return done()
+    flushBeforeSerializationForEverybody (request, reply, payload, done) {
+      if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
       return flushBeforeSerialization(request, reply, payload, done)
     },
 
-    settleBeforeSendWithoutRoute (request, reply, _payload, done) {
-      if (request[CONTEXT] === null || routes.hasSeen(request)) return done()
+    settleBeforeSendForEverybody (request, reply, _payload, done) {
+      if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
       return settleBeforeSend(request, reply, done)
     },
 
-    rollbackOnError,
-
-    appendToRoute (options) {
-      const route = routes.add(options)
-      const settleBeforeSendOfRoute: SendHook = (request, reply, _payload, done) => settleBeforeSend(request, reply, done, route)
-      options.preSerialization = [...asArray(options.preSerialization), flushBeforeSerialization]
-      options.onSend = [...asArray(options.onSend), settleBeforeSendOfRoute]
-    }
+    rollbackOnError
   }
+}
+
+/** Gives a route its own hooks, as the last ones of their kind. */
+export function appendHooks (hooks: RouteHooks, route: Route): void {
+  const settleBeforeSendOfRoute: SendHook = (request, reply, _payload, done) => settleBeforeSend(request, reply, done, route)
+  hooks.preSerialization = [...asArray(hooks.preSerialization), flushBeforeSerialization]
+  hooks.onSend = [...asArray(hooks.onSend), settleBeforeSendOfRoute]
 }
 
 /** The EntityManager of a request, for the getter `request.em`. */
@@ -93,6 +94,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, done: D
     context.endUntouched('reply', route)
     return done()
   }
+  if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
   return replyWith(context, () => commitOrRollback(context, request, reply))
 }
 
@@ -111,6 +113,7 @@ function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: 
 
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const commit = await context.shouldCommit(request, reply)
+  if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
   await (commit ? context.commit('reply') : context.rollback('status'))
 }
 
@@ -145,11 +148,16 @@ function letTheFirstReplyStand (context: ContextOfRequest, request: FastifyReque
   return never()
 }
 
+/** The recipe of MikroORM's documentation does the work of this plugin, and takes it away from it. */
+function warnOfRequestContext (context: ContextOfRequest, request: FastifyRequest): void {
+  request.log.warn(`${context.name}: a hook has put the request into a RequestContext of MikroORM, whose EntityManager nobody flushes or commits. Remove that hook (such as RequestContext.create() in onRequest)`)
+}
+
 /** Each its own: one promise for all would keep whatever waits for it. */
 function never (): Promise<void> {
   return new Promise(() => {})
 }
 
-function asArray<T> (hooks: T | T[] | undefined): T[] {
-  return hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks]
+function asArray<T> (hooks: T | T[] | undefined | null): T[] {
+  return hooks == null ? [] : Array.isArray(hooks) ? hooks : [hooks]
 }

@@ -60,7 +60,7 @@ const TRANSACTION: Check = ["'on-write', 'on-query' or false", value => value ==
 const FUNCTION: Check = ['a function', value => typeof value === 'function']
 const BOOLEAN: Check = ['true or false', value => typeof value === 'boolean']
 /** What the option `orm` takes. */
-export const ORM_OPTION = 'a MikroORM, an array of them, or a function that makes either'
+export const ORM_OPTION = 'a MikroORM with an SQL driver (not its em), an array of them, or a function that makes either'
 const ORM: Check = [ORM_OPTION, value => typeof value === 'function' || isPromise(value) || isOrms(value)]
 const ISOLATION_LEVELS = Object.values(IsolationLevel)
 const ISOLATION_LEVEL: Check = [`one of '${ISOLATION_LEVELS.join("', '")}'`, value => ISOLATION_LEVELS.includes(value)]

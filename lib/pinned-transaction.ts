@@ -1,4 +1,6 @@
-import type { AbstractSqlConnection, AbstractSqlPlatform, IsolationLevel, Kysely, SessionContext } from '@mikro-orm/sql'
+import {
+  BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type IsolationLevel, type Kysely, type SessionContext
+} from '@mikro-orm/sql'
 import { hold, type Held } from './hold.ts'
 
 export interface TransactionSettings {
@@ -53,7 +55,10 @@ export class PinnedTransaction {
   static async begin (connection: AbstractSqlConnection, settings: TransactionSettings): Promise<PinnedTransaction> {
     await connection.ensureConnection()
     const internals = connection as unknown as ConnectionInternals
-    const pinned = await hold<Client>(use => connection.getClient().connection().execute(use))
+    const pinned = await hold<Client>(use => connection.getClient().connection().execute(client => {
+      const isQueryOnly = settings.readOnly === true && connection instanceof BaseSqliteConnection
+      return isQueryOnly ? withQueryOnly(connection, client, use) : use(client)
+    }))
     let trx: ControlledTransaction | undefined
     try {
       trx = await startTransaction(pinned.resource, settings)
@@ -96,6 +101,16 @@ export class PinnedTransaction {
 }
 
 type BeginOptions = Parameters<AbstractSqlPlatform['getBeginTransactionSQL']>[0]
+
+/** SQLite has no read-only transactions, but connections that refuse to write. */
+async function withQueryOnly (connection: AbstractSqlConnection, client: Client, use: (client: Client) => Promise<void>): Promise<void> {
+  await connection.execute('pragma query_only = on', [], 'run', client)
+  try {
+    await use(client)
+  } finally {
+    await connection.execute('pragma query_only = off', [], 'run', client)
+  }
+}
 
 function startTransaction (client: Client, { isolationLevel, readOnly }: TransactionSettings): Promise<ControlledTransaction> {
   let builder = client.startTransaction()

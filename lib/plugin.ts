@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { Databases } from './databases.ts'
-import { CONTEXT, createLifecycle, entityManagerOf } from './lifecycle.ts'
+import { FST_ORM_ALREADY_REGISTERED } from './errors.ts'
+import { appendHooks, CONTEXT, createLifecycle, entityManagerOf } from './lifecycle.ts'
 import { checkPluginOptions, type ContextOrmOptions } from './options.ts'
 import { Routes } from './routes.ts'
 import type { RegisteredOrm } from './types.ts'
@@ -12,6 +13,7 @@ import type { RegisteredOrm } from './types.ts'
  */
 async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions): Promise<void> {
   const defaults = checkPluginOptions(options)
+  if (fastify.hasRequestDecorator(CONTEXT)) throw new FST_ORM_ALREADY_REGISTERED()
   const databases = await Databases.open(options.orm)
   fastify.addHook('onClose', () => databases.close())
 
@@ -19,17 +21,13 @@ async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions)
   fastify.decorateRequest(CONTEXT, null)
   fastify.decorateRequest('em', { getter: entityManagerOf })
 
-  const lifecycle = createLifecycle(databases, new Routes(defaults, hasRoutes(fastify)))
-  fastify.addHook('onRoute', lifecycle.appendToRoute)
+  const routes = new Routes(defaults, appendHooks)
+  const lifecycle = createLifecycle(databases, routes)
+  fastify.addHook('onRoute', options => routes.add(options))
   fastify.addHook('onRequest', lifecycle.openContext)
-  fastify.addHook('preSerialization', lifecycle.flushBeforeSerializationWithoutRoute)
-  fastify.addHook('onSend', lifecycle.settleBeforeSendWithoutRoute)
+  fastify.addHook('preSerialization', lifecycle.flushBeforeSerializationForEverybody)
+  fastify.addHook('onSend', lifecycle.settleBeforeSendForEverybody)
   fastify.addHook('onError', lifecycle.rollbackOnError)
-}
-
-/** Fastify 5.12 prints these words for an app without routes; were they others, each request would be looked at. */
-function hasRoutes (fastify: FastifyInstance): boolean {
-  return fastify.printRoutes().trim() !== '(empty tree)'
 }
 
 const plugin: FastifyPluginAsync<ContextOrmOptions> = fp(contextOrm, { name: 'fastify-context-orm', fastify: '5.x' })

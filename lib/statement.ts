@@ -67,8 +67,8 @@ export function isRead (sql: string): boolean {
 }
 
 /**
- * What a context that is `readOnly` refuses on every database, also on SQLite, which knows no read-only transaction.
- * Not the opposite of `isRead()`: what is neither, runs in a read-only transaction.
+ * Plainly a write: what a context that is `readOnly` refuses by itself. Not the opposite of `isRead()`: what is neither
+ * runs in a read-only transaction, and it is the database that refuses it.
  */
 export function isModification (sql: string): boolean {
   return /^\s*(?:insert|update|delete|merge|replace|truncate|create|alter|drop)\b/i.test(sql)

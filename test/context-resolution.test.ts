@@ -53,6 +53,16 @@ onEachDatabase('@CreateRequestContext inside a request has an EntityManager and 
   t.strictSame(await titles(), ['audit'])
 })
 
+onEachDatabase('a RequestContext around the whole request is warned of', async (t, { orm, titles }) => {
+  const { post, log } = await startServer(t, { orm }, app => {
+    app.addHook('onRequest', (_request, _reply, done) => { RequestContext.create(orm.em, done) })
+    app.post('/', async () => em().create(Book, { title: 'Emma' }))
+  })
+  t.equal((await post('/')).status, 200)
+  t.strictSame(await titles(), [])
+  t.match(log, [{ level: 40, msg: /^POST \/: a hook has put the request into a RequestContext .* Remove that hook/ }])
+})
+
 onEachDatabase('also if its database is not called default, and in a route that opted out', async (t, { another }) => {
   const orm = await another({ contextName: 'books' })
   const { post } = await startServer(t, { orm }, app => {

@@ -6,7 +6,7 @@ import { startServer } from './support/server.ts'
 const HOOKS = ['onSend', 'preSerialization'] as const
 
 /** A hook of a child plugin, of the app but added after the plugin, and of the route itself. */
-function routesWithLaterHooks (hook: () => Promise<void>): (app: FastifyInstance) => void {
+function declareLaterHooks (hook: () => Promise<void>): (app: FastifyInstance) => void {
   return app => {
     const handler = async (): Promise<object> => {
       await em().insert(Book, { title: 'handler' })
@@ -23,27 +23,38 @@ function routesWithLaterHooks (hook: () => Promise<void>): (app: FastifyInstance
   }
 }
 
-onEachDatabase('a later hook that throws leaves nothing written', async (t, { orm, titles }) => {
-  const { post } = await startServer(t, { orm }, routesWithLaterHooks(async () => { throw new Error('later') }))
-  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`, `/${kind}/route-with-two`])) {
-    const response = await post(path)
-    t.equal(response.status, 500, path)
-    t.match(await response.json(), { message: 'later' })
-    t.strictSame(await titles(), [], path)
-  }
-})
+/** `app.register(contextOrm)` without `await`, and then the routes, is as common as the other way. */
+const WHEN = {
+  'after the plugin has loaded': (declare: Declare): [Declare, Declare] => [declare, () => {}],
+  before: (declare: Declare): [Declare, Declare] => [() => {}, declare]
+}
 
-onEachDatabase('what a later hook writes is committed with the rest', async (t, { orm, titles }) => {
-  let count = 0
-  const { post } = await startServer(t, { orm }, routesWithLaterHooks(async () => {
-    em().create(Book, { title: `hook ${++count}` })
-  }))
-  for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`, `/${kind}/route-with-two`])) {
-    t.equal((await post(path)).status, 200, path)
-    t.strictSame(await titles(), ['handler', `hook ${count}`], path)
-    await orm.em.fork().nativeDelete(Book, {})
-  }
-})
+type Declare = (app: FastifyInstance) => void
+const TIMES = Object.keys(WHEN) as (keyof typeof WHEN)[]
+
+for (const when of TIMES) {
+  onEachDatabase(`a later hook that throws leaves nothing written, its route declared ${when}`, async (t, { orm, titles }) => {
+    const declare = declareLaterHooks(async () => { throw new Error('later') })
+    const { post } = await startServer(t, { orm }, ...WHEN[when](declare))
+    for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`, `/${kind}/route-with-two`])) {
+      const response = await post(path)
+      t.equal(response.status, 500, path)
+      t.match(await response.json(), { message: 'later' })
+      t.strictSame(await titles(), [], path)
+    }
+  })
+
+  onEachDatabase(`what a later hook writes is committed with the rest, its route declared ${when}`, async (t, { orm, titles }) => {
+    let count = 0
+    const declare = declareLaterHooks(async () => { em().create(Book, { title: `hook ${++count}` }) })
+    const { post } = await startServer(t, { orm }, ...WHEN[when](declare))
+    for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`, `/${kind}/route-with-two`])) {
+      t.equal((await post(path)).status, 200, path)
+      t.strictSame(await titles(), ['handler', `hook ${count}`], path)
+      await orm.em.fork().nativeDelete(Book, {})
+    }
+  })
+}
 
 onEachDatabase('a later hook may be the first to use the database', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {

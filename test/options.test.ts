@@ -15,7 +15,7 @@ type Tap = typeof t
 
 onSqlite('each mistake in the options says what is wrong with it', async (t, { orm, another }) => {
   const mistakes: [options: object, message: RegExp][] = [
-    [{}, /"orm" takes a MikroORM, an array of them, or a function that makes either, got nothing/],
+    [{}, /"orm" takes a MikroORM with an SQL driver \(not its em\), an array of them, or a function that makes either, got nothing/],
     [{ orm: undefined }, /"orm" takes .*, got nothing/],
     [{ orm: 'sqlite' }, /"orm" takes .*, got 'sqlite' \(string\)/],
     [{ orm: null }, /"orm" takes .*, got null \(null\)/],

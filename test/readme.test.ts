@@ -58,6 +58,7 @@ t.test('the recipes do what they say', async t => {
   app.setErrorHandler((await load('error-handler.ts')).handleError)
   app.register(contextOrm, { orm })
   app.register((await load('reports.ts')).reportRoutes)
+  app.get('/export', (await load('export.ts')).exportBooks)
   app.post('/add/:title', async request => add((request.params as any).title))
   app.post('/addOrFind/:title', async request => addOrFind((request.params as any).title))
   app.post('/order/:id', async request => order((request.params as any).id))
@@ -82,7 +83,17 @@ t.test('the recipes do what they say', async t => {
   t.strictSame(await get('/health'), { ok: true })
   t.strictSame(await post('/restock'), [200, { ok: true }])
   t.strictSame(await get('/report'), { books: 2, missing: 0 })
+  const { headers, payload } = await app.inject('/export')
+  t.equal(headers['content-type'], 'application/x-ndjson')
+  t.strictSame(payload.trim().split('\n').map(line => JSON.parse(line).title), ['Emma', 'Persuasion'])
   await app.close()
+})
+
+t.test('the recipe with several databases does what it says', async t => {
+  const app = await (await load('several.ts')).buildShop()
+  t.teardown(() => app.close())
+  t.match((await app.inject({ method: 'POST', url: '/' })).json(), { id: 1, title: 'Emma' })
+  t.strictSame((await app.inject('/')).json(), { main: 1, archive: 1 })
 })
 
 t.test('the tables of options are those of the code', async t => {

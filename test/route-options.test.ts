@@ -41,6 +41,12 @@ onEachDatabase('a readOnly route reads, and is refused every write', async (t, {
       return 'ok'
     })
     app.get('/native', { config }, async () => em().nativeUpdate(Book, {}, { stock: 0 }))
+    app.get('/with', { config }, async () => (em() as any).execute("with x as (select 1) insert into book (title) select 'Emma' from x"))
+    app.get('/comment', { config }, async () => (em() as any).createQueryBuilder(Book).comment('x').insert({ title: 'Emma' }).execute())
+    app.get('/kysely', { config }, async () => {
+      const kysely = (em() as any).getKysely()
+      return kysely.with('x', (db: any) => db.selectFrom('book').select('id')).insertInto('book').values({ title: 'Emma' }).execute()
+    })
     app.get('/raw', { config }, async () => (em() as any).execute("  INSERT into book (title) values ('Emma')"))
     app.get('/caught', { config }, async () => {
       await em().insert(Book, { title: 'Emma' }).catch(() => {})
@@ -51,13 +57,17 @@ onEachDatabase('a readOnly route reads, and is refused every write', async (t, {
   t.equal(sent.length, 1)
   sent.length = 0
   t.equal((await get('/unknown')).status, 200)
-  t.equal(sent[0], kind === 'sqlite' ? 'begin' : 'start transaction read only')
+  t.strictSame(sent.slice(0, 2), kind === 'sqlite' ? ['pragma query_only = on', 'begin'] : ['start transaction read only', 'select txid_current_if_assigned()'])
+  for (const path of ['/with', '/comment', '/kysely']) {
+    t.match(await (await get(path)).json(), { statusCode: 500, message: /read-?only/i }, path)
+  }
   for (const path of ['/flush', '/flush-on-send', '/native', '/raw']) {
     t.match(await (await get(path)).json(), { statusCode: 500, code: 'FST_ORM_READ_ONLY', message: `GET ${path} is readOnly and cannot write, got: ` }, path)
   }
   t.equal((await get('/caught')).status, 200, 'nothing was written, and nothing is lost')
   t.strictSame(await titles(), [])
   t.equal(taken(), 0)
+  await orm.em.fork().insert(Book, { title: 'the connection writes again' })
 })
 
 onEachDatabase('with transaction: false, every flush commits by itself', async (t, { orm, titles, sent }) => {

