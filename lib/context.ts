@@ -170,6 +170,7 @@ export abstract class Context {
    */
   protected release (): void {
     this.#isReleased = true
+    for (const unit of this.#units) this.#databases.addUnfinished(unit.release())
     this.#units = NONE
   }
 

@@ -33,6 +33,7 @@ export class DeferredTransaction {
   #beginning: Promise<PinnedTransaction> | undefined
   #begun: PinnedTransaction | undefined
   #failure: unknown
+  #statements = 0
   #closed: 'commit' | 'rollback' | undefined
   #refusesReads = false
 
@@ -49,9 +50,10 @@ export class DeferredTransaction {
     return this.#beginning !== undefined
   }
 
-  /** Its end has to wait: for a connection to begin on, or for a statement that is running (a stream is cut instead). */
+  /** Its end has to wait: for a connection to begin on, or for a statement that is running (an idle stream is cut). */
   get isBusy (): boolean {
-    return this.#begun === undefined ? this.hasBegun : this.#turns.isTaken && !this.#streams.hasOneInTransaction
+    if (this.#begun === undefined) return this.hasBegun
+    return this.#turns.isTaken && (!this.#streams.hasOneInTransaction || this.#streams.isWaitingInTransaction)
   }
 
   /** Settled when the reads are done that run in autocommit at the moment; `undefined` if there are none. */
@@ -86,6 +88,16 @@ export class DeferredTransaction {
    */
   get failure (): unknown {
     return this.#failure
+  }
+
+  /** How many statements have run in transactions so far. */
+  get statements (): number {
+    return this.#statements
+  }
+
+  /** For what fails between statements, and has left half of its work. */
+  fail (error: unknown): void {
+    if (this.#begun !== undefined) this.#failure ??= error
   }
 
   /** Forgets the failures since a savepoint, after the transaction has gone back to it. */
@@ -163,6 +175,15 @@ export class DeferredTransaction {
     if (rolledBack !== undefined) await this.#events.afterRollback(rolledBack.trx)
   }
 
+  /** Ends the streams that are still open: nobody will read on. Never rejects. */
+  async release (): Promise<void> {
+    try {
+      await this.#streams.cutAll()
+    } catch (error) {
+      this.#owner.report(error, `${this.#owner.name}: a stream could not be closed`)
+    }
+  }
+
   #isAutocommit (sql: string): boolean {
     // row-level security reads what was set in a transaction: outside of one, other tenants' rows would show
     if (this.#em.getTransactionSessionContext() !== undefined) return false
@@ -192,6 +213,7 @@ export class DeferredTransaction {
     return await this.#turns.run(async () => {
       if (this.isRolledBack || transaction === undefined || this.#begun !== transaction) throw this.#endedError(sql)
       signal?.throwIfAborted()
+      this.#statements++
       try {
         return await transaction.provideConnection(use)
       } catch (error) {

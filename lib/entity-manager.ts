@@ -40,7 +40,8 @@ const methods = {
 
   async flush (this: ContextEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
-    await (this.getContext(false) === this ? this[UNIT_OF_WORK].flushes.run(flush) : flush())
+    const unit = this[UNIT_OF_WORK]
+    await (this.getContext(false) === this ? unit.flushes.run(() => unit.failWith(flush)) : flush())
   },
 
   /**

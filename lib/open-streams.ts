@@ -3,6 +3,7 @@ import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-t
 
 interface OpenStream {
   isInTransaction: boolean
+  isWaiting: boolean
   end (): Promise<void>
 }
 
@@ -19,6 +20,12 @@ export class OpenStreams {
     return false
   }
 
+  /** One of the transaction's waits for its next row, and cannot be cut before that has come. */
+  get isWaitingInTransaction (): boolean {
+    for (const stream of this.#open) if (stream.isInTransaction) return stream.isWaiting
+    return false
+  }
+
   /** Streams on the connection that is held, and releases it. Whoever reads on when the stream was cut gets `cutError`. */
   async * read (
     held: Held<DatabaseConnection>, isInTransaction: boolean, cutError: () => Error, query: Query, chunkSize: number, options: QueryOptions
@@ -26,6 +33,7 @@ export class OpenStreams {
     const rows = held.resource.streamQuery<any>(query, chunkSize, options)
     const stream: OpenStream = {
       isInTransaction,
+      isWaiting: false,
       end: async () => {
         this.#open.delete(stream)
         await rows.return?.()
@@ -34,7 +42,13 @@ export class OpenStreams {
     }
     this.#open.add(stream)
     try {
-      for (let next = await rows.next(); next.done !== true; next = await rows.next()) yield next.value
+      for (;;) {
+        stream.isWaiting = true
+        const next = await rows.next()
+        stream.isWaiting = false
+        if (next.done === true) break
+        yield next.value
+      }
       if (!this.#open.has(stream)) throw cutError()
     } finally {
       await stream.end()
@@ -44,5 +58,10 @@ export class OpenStreams {
   /** Ends the streams of the transaction, which is to end itself. */
   async cutThoseInTransaction (): Promise<void> {
     for (const stream of this.#open) if (stream.isInTransaction) await stream.end()
+  }
+
+  /** Gives back the connections of streams that nobody will go on with. */
+  async cutAll (): Promise<void> {
+    for (const stream of this.#open) await stream.end()
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Http2ServerResponse } from 'node:http2'
 import { Context, type Ending } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
@@ -57,7 +58,8 @@ export class ContextOfRequest extends Context {
       this.rollback(ending) // never rejects
       this.release()
     }
-    if (raw.destroyed) onClose()
+    const isGone = raw.destroyed || (raw as unknown as Http2ServerResponse).stream?.destroyed // which HTTP/2's has instead
+    if (isGone) onClose()
     else raw.once('close', onClose)
   }
 

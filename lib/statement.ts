@@ -11,11 +11,12 @@
  * writes. Routes that select from one want `transaction: 'on-query'`.
  */
 export function isRead (sql: string): boolean {
-  if (!BEGINS_WITH_SELECT.test(sql)) return false
+  if (sql.length > MAX_LENGTH || !BEGINS_WITH_SELECT.test(sql)) return false
 
   let name = '' // what an opening parenthesis would call
-  let nameStart = -1
+  let isQualified = false // a function that is named with its schema is the user's own, whatever its name
   let nameEnd = -1
+  let dotEnd = -1
   let finished = false
   TOKEN.lastIndex = 0
   for (let match = TOKEN.exec(sql); match !== null; match = TOKEN.exec(sql)) {
@@ -25,7 +26,7 @@ export function isRead (sql: string): boolean {
       case '(':
         if (nameEnd !== -1 && isBlank(sql, nameEnd, index)) {
           if (!KEYWORDS_BEFORE_A_PARENTHESIS.has(name) && !PURE_FUNCTIONS.has(name)) return false
-          if (isQualified(sql, nameStart)) return false
+          if (isQualified) return false
         }
         nameEnd = -1
         break
@@ -33,6 +34,7 @@ export function isRead (sql: string): boolean {
       case '-':
         if (token.length === 2) return false // a comment that only some dialects see, nested, unfinished or executed
         if (nameEnd !== -1 && isBlank(sql, nameEnd, index)) nameEnd = TOKEN.lastIndex
+        if (dotEnd !== -1 && isBlank(sql, dotEnd, index)) dotEnd = TOKEN.lastIndex
         continue // also after the end of the statement
       case ';':
         if (finished) return false
@@ -41,6 +43,15 @@ export function isRead (sql: string): boolean {
       case '#':
         // a comment to the end of the line in MySQL, an operator in PostgreSQL: on the last line both are harmless
         if (sql.includes('\n', index)) return false
+        break
+      case ':':
+        return false // assigns a variable of the session in MySQL
+      case '.':
+        dotEnd = TOKEN.lastIndex
+        break
+      case ']':
+        name = QUOTED
+        nameEnd = TOKEN.lastIndex
         break
       case '[':
         if (mayQuoteAName(sql, index)) return false
@@ -59,8 +70,9 @@ export function isRead (sql: string): boolean {
         name = token.toLowerCase()
         nameEnd = TOKEN.lastIndex
         if (WRITING_WORDS.has(name) || opensAPrefixedString(sql, nameEnd)) return false
-        nameStart = index
+        isQualified = dotEnd !== -1 && isBlank(sql, dotEnd, index)
     }
+    if (token !== '.') dotEnd = -1
     if (finished) return false
   }
   return true
@@ -82,6 +94,9 @@ export function shorten (sql: string): string {
 
 const SHOWN_CHARACTERS = 60
 
+/** Beyond it, V8's regular expressions run out of stack (a string of 9 MB). */
+const MAX_LENGTH = 1_000_000
+
 const BEGINS_WITH_SELECT = /^\s*(?:\/\*(?![!M])[^*/]*\*\/\s*)*select\b/i
 
 /** Everything that matters; what lies between two matches (operators, numbers, punctuation) does not. */
@@ -91,9 +106,9 @@ const TOKEN = new RegExp([
   /"(?:[^"\\]|""|\\\\|\\[^"\\])*"/, // a quoted name, in MySQL a string
   /`(?:[^`]|``)*`/,
   /\/\*(?![!M])(?:[^*/]|\*(?!\/)|\/(?!\*))*\*\//, // a comment, neither nested nor one that MySQL or MariaDB executes
-  /--[ \t][^\n]*/, // a comment in every dialect only if white space follows
+  /--[ \t][^\n\r]*(?=\r?\n|$)/, // a comment in every dialect only if white space follows
   /\$\d+/, // a placeholder
-  /--|\/\*|['"`$#;[(]/
+  /--|\/\*|:=|['"`$#;[\](.]/
 ].map(token => token.source).join('|'), 'g')
 
 /** Stands for any quoted name: a function of that name, if it is one, may be the user's own. */
@@ -103,19 +118,13 @@ function isBlank (sql: string, from: number, to: number): boolean {
   return from === to || sql.slice(from, to).trim() === ''
 }
 
-/** A function that is named with its schema is the user's own, whatever its name (a comment may hide the dot). */
-function isQualified (sql: string, start: number): boolean {
-  return /(?:\.|\*\/)\s*$/.test(sql.slice(Math.max(0, start - 20), start))
-}
-
 /** `E'…'`, `N'…'` and `U&'…'` have escapes of their own. */
 function opensAPrefixedString (sql: string, end: number): boolean {
   return sql[end] === "'" || (sql[end] === '&' && sql[end + 1] === "'")
 }
 
-/** `[it's]` is a name in SQL Server and SQLite; `array['a']` and `list[1]` are PostgreSQL's. */
+/** `[it's]` is a name in SQL Server and SQLite. (`array['a']` is none in PostgreSQL, but `t['a']` would be one.) */
 function mayQuoteAName (sql: string, index: number): boolean {
-  if (/[\w\])]/.test(sql.charAt(index - 1))) return false
   const end = sql.indexOf(']', index)
   return end === -1 || /['"`#;-]/.test(sql.slice(index, end))
 }
@@ -136,7 +145,7 @@ const WRITING_WORDS = words(`
 
 const KEYWORDS_BEFORE_A_PARENTHESIS = words(`
   select distinct from join lateral only where on using and or not in exists any some all between like ilike is as case
-  when then else having by limit offset fetch first next union intersect except values row array over filter within group
+  when then else having by limit offset fetch first union intersect except values row array over filter within group
   partition order separator interval cast try_cast escape collate div mod xor
   char character varchar nvarchar nchar varying decimal numeric dec float real double precision bit varbit binary
   varbinary time timestamp timestamptz timetz datetime datetime2 datetimeoffset integer int bigint smallint signed
@@ -156,7 +165,7 @@ const PURE_FUNCTIONS = words(`
   md5 sha1 sha2 sha256 format printf quote regexp_replace regexp_match regexp_matches regexp_like regexp_substr
   regexp_instr regexp_count regexp_split_to_array starts_with similarity word_similarity unaccent levenshtein soundex
   to_char to_number encode decode strcmp field elt find_in_set
-  abs ceil ceiling floor round trunc mod power pow sqrt cbrt exp ln log log2 log10 sign pi sin cos tan asin acos atan
+  abs ceil ceiling floor round trunc mod power pow sqrt cbrt exp ln log2 log10 sign pi sin cos tan asin acos atan
   atan2 degrees radians random rand width_bucket gcd lcm
   now date time datetime timestamp strftime julianday unixepoch timediff date_trunc date_part date_bin extract age
   to_timestamp to_date make_date make_time make_timestamp make_timestamptz make_interval justify_days justify_hours

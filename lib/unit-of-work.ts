@@ -99,6 +99,22 @@ export class UnitOfWork {
     this.attach()
   }
 
+  /** Half of what a flush has to write may be written when it fails, and must not be committed. */
+  async failWith (flush: () => Promise<void>): Promise<void> {
+    const { statements } = this.#transaction
+    try {
+      await flush()
+    } catch (error) {
+      if (this.#transaction.statements !== statements) this.#transaction.fail(error)
+      throw error
+    }
+  }
+
+  /** Gives back what streams still hold. */
+  async release (): Promise<void> {
+    await this.#transaction.release()
+  }
+
   /** Commits what was flushed, and refuses every later write. Resolves with whether there was anything to commit. */
   async commit (): Promise<boolean> {
     try {

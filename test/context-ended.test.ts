@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm'
 import { em } from '../index.ts'
 import { Book, onEachDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
+import { until } from './support/until.ts'
 
 const LATE_WRITES: Record<string, () => Promise<unknown>> = {
   insert: () => em().insert(Book, { title: 'late' }),
@@ -105,7 +106,7 @@ onEachDatabase('a handler that goes on after its handlerTimeout writes nothing',
   })
   const response = await get('/slow')
   t.equal(response.status, 503)
-  t.equal(taken(), 0)
+  await until(() => taken() === 0)
   answered.resolve()
   t.match(await finished.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET /slow has ended (rolledBack), which is too late for this: insert into' })
   t.strictSame(await titles(), [])

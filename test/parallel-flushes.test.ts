@@ -23,6 +23,30 @@ onEachDatabase('a flush behind one that fails is answered, and so is the request
   t.strictSame(await titles(), [])
 })
 
+onEachDatabase('a flush that fails between its statements is not committed in half', async (t, { orm, titles }) => {
+  orm.em.getEventManager().registerSubscriber({
+    afterCreate ({ entity }) { if ((entity as { title: string }).title === 'Persuasion') throw new Error('in the middle') }
+  })
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      em().create(Book, { title: 'Emma' })
+      em().create(Book, { title: 'Persuasion' })
+      await em().flush().catch(() => {})
+      return 'ok'
+    })
+    app.post('/before', async () => {
+      await em().insert(Book, { title: 'Ulysses' })
+      em().create(Book, {} as any)
+      await em().flush().catch(() => {}) // fails before it writes anything
+      return 'ok'
+    })
+  })
+  t.match(await (await post('/')).json(), { code: 'FST_ORM_TRANSACTION_FAILED' })
+  t.strictSame(await titles(), [])
+  t.equal((await post('/before')).status, 200)
+  t.strictSame(await titles(), ['Ulysses'])
+})
+
 onEachDatabase('flushes in parallel write everything once', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {

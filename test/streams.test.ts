@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { em } from '../index.ts'
 import { Book, onEachDatabase, onPostgres, onSqlite, type Orm } from './support/databases.ts'
 import { startServer } from './support/server.ts'
+import { until } from './support/until.ts'
 
 async function insertBooks (orm: Orm, count: number): Promise<void> {
   await orm.em.fork().insertMany(Book, Array.from({ length: count }, (_, i) => ({ title: `book ${i}` })))
@@ -92,6 +93,18 @@ onPostgres('on a pool, a stream of reads and the writes beside it have a connect
   t.equal((await post('/')).status, 200)
   t.strictSame(await observe('select distinct stock from book'), [{ stock: 0 }])
   t.equal(taken(), 0)
+})
+
+onPostgres('a stream that nobody reads on gives its connection back with the response', async (t, { orm, taken }) => {
+  await insertBooks(orm, 250)
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      await em().stream(Book).next()
+      return 'ok'
+    })
+  })
+  for (let i = 0; i < 7; i++) t.equal((await get('/')).status, 200, 'more often than the pool has connections')
+  await until(() => taken() === 0)
 })
 
 onEachDatabase('a stream whose request fails in its middle ends with an error, not as if it were complete', async (t, { orm, taken }) => {

@@ -1,0 +1,42 @@
+import type { FastifyReply } from 'fastify'
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+
+/**
+ * Throws what Fastify 5.12 would throw once all hooks are done, and with them the commit: a request that cannot be
+ * answered is not committed. Of a web `Response`, it sets the status, as Fastify is about to: it may say not to commit.
+ */
+export function assertSendable (reply: FastifyReply, payload: unknown): void {
+  const isResponse = Object.prototype.toString.call(payload) === '[object Response]'
+  const body = isResponse ? bodyOf(reply, payload as Response) : payload
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    validateHeaderName(name)
+    for (const item of Array.isArray(value) ? value : [value]) validateHeaderValue(name, item as string)
+  }
+  if (!isBody(body)) throw new TypeError(`A reply cannot be sent whose payload is neither a string nor a buffer nor a stream, but of type ${typeof body}`)
+  if ((body as ReadableStream | null)?.locked === true || (body as NodeJS.ReadableStream & { errored?: unknown } | null)?.errored != null) {
+    throw new TypeError('A stream cannot be sent that somebody reads already, or that has failed', { cause: (body as { errored?: unknown }).errored })
+  }
+}
+
+function bodyOf (reply: FastifyReply, response: Response): unknown {
+  if (response.bodyUsed) throw new TypeError('A Response cannot be sent whose body has been read already')
+  reply.code(response.status)
+  return response.body
+}
+
+function isBody (body: any): boolean {
+  return body == null || typeof body === 'string' || Buffer.isBuffer(body) ||
+    typeof body.pipe === 'function' || typeof body.getReader === 'function'
+}
+
+/**
+ * Listens to a stream until Fastify does, which is when the reply is committed: an `error` that nobody hears would end
+ * the process. What the function returns throws the error, if there was one.
+ */
+export function watchStream (payload: any): () => void {
+  let failure: { error: unknown } | undefined
+  if (typeof payload?.pipe === 'function' && typeof payload.on === 'function') {
+    payload.on('error', (error: unknown) => { failure ??= { error } })
+  }
+  return () => { if (failure !== undefined) throw failure.error }
+}
