@@ -51,15 +51,16 @@ export class Databases {
     return this.all.includes(orm)
   }
 
-  /** Work that a context has left behind, and that must be done before the databases close. It must not reject. */
+  /** Work that a context has left behind, and that must be done before the databases close, be it in vain. */
   addUnfinished (work: Promise<unknown>): void {
     this.#unfinished.add(work)
-    work.then(() => this.#unfinished.delete(work), () => {})
+    const forget = (): void => { this.#unfinished.delete(work) }
+    work.then(forget, forget)
   }
 
   /** Closes what a function made, and leaves what was passed in as it was. */
   async close (): Promise<void> {
-    await Promise.all(this.#unfinished)
+    await Promise.allSettled(this.#unfinished)
     for (const unresolve of this.#unresolve) unresolve()
     if (this.#isOwner) await closeAll(this.all)
   }

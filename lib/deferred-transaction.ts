@@ -53,7 +53,7 @@ export class DeferredTransaction {
   /** Its end has to wait: for a connection to begin on, or for a statement that is running (an idle stream is cut). */
   get isBusy (): boolean {
     if (this.#begun === undefined) return this.hasBegun
-    return this.#turns.isTaken && (!this.#streams.hasOneInTransaction || this.#streams.isWaitingInTransaction)
+    return this.#turns.isTaken && !this.#streams.hasIdleOneInTransaction
   }
 
   /** Settled when the reads are done that run in autocommit at the moment; `undefined` if there are none. */
@@ -175,13 +175,9 @@ export class DeferredTransaction {
     if (rolledBack !== undefined) await this.#events.afterRollback(rolledBack.trx)
   }
 
-  /** Ends the streams that are still open: nobody will read on. Never rejects. */
+  /** Ends the streams that are still open: nobody will read on. */
   async release (): Promise<void> {
-    try {
-      await this.#streams.cutAll()
-    } catch (error) {
-      this.#owner.report(error, `${this.#owner.name}: a stream could not be closed`)
-    }
+    await this.#streams.cutAll()
   }
 
   #isAutocommit (sql: string): boolean {

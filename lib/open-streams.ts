@@ -20,9 +20,9 @@ export class OpenStreams {
     return false
   }
 
-  /** One of the transaction's waits for its next row, and cannot be cut before that has come. */
-  get isWaitingInTransaction (): boolean {
-    for (const stream of this.#open) if (stream.isInTransaction) return stream.isWaiting
+  /** It can be cut at once. One that waits for its next row cannot, before that has come. */
+  get hasIdleOneInTransaction (): boolean {
+    for (const stream of this.#open) if (stream.isInTransaction && !stream.isWaiting) return true
     return false
   }
 
