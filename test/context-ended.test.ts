@@ -73,6 +73,20 @@ for (const transaction of ['on-write', 'on-query', false] as const) {
   })
 }
 
+onEachDatabase('with transaction: false, an error refuses later writes as well', async (t, { orm, titles }) => {
+  const refused: string[] = []
+  const { get } = await startServer(t, { orm, transaction: false }, app => {
+    app.addHook('onError', async request => { await request.em.insert(Book, { title: 'audit' }).catch(error => refused.push(error.code)) })
+    app.get('/', async () => {
+      await em().count(Book)
+      throw new Error('no')
+    })
+  })
+  t.equal((await get('/')).status, 500)
+  t.strictSame(refused, ['FST_ORM_CONTEXT_ENDED'])
+  t.strictSame(await titles(), [])
+})
+
 onEachDatabase('a context that something keeps alive keeps no entities', async (t, { orm }) => {
   const { get, app } = await startServer(t, { orm }, app => {
     app.get('/', async (_request, reply) => {

@@ -80,8 +80,10 @@ onEachDatabase('also if its database is not called default, and in a route that 
 })
 
 onEachDatabase('a request inside a RequestContext or a transaction of somebody else\'s has its own', async (t, { orm, titles, kind }) => {
+  const seen: unknown[] = []
   const { app } = await startServer(t, { orm }, app => {
-    app.post('/', async () => {
+    app.post('/', async request => {
+      seen.push(em(), request.em)
       t.equal(orm.em.getContext(), em())
       em().create(Book, { title: 'request' })
       await em().transactional(async inner => { t.equal(em(), inner) })
@@ -96,8 +98,11 @@ onEachDatabase('a request inside a RequestContext or a transaction of somebody e
   t.strictSame(await titles(), ['request'])
   if (kind === 'sqlite') return // has one connection, which the transaction would hold
   await orm.em.fork().transactional(async outer => {
+    seen.length = 0
     await outer.insert(Book, { title: 'rolled back by the test' })
     t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500, 'the title is taken')
+    t.equal(seen.length, 2)
+    t.notOk(seen.includes(outer))
     throw new Error('roll back')
   }).catch(() => {})
   t.strictSame(await titles(), ['request'])

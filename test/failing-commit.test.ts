@@ -99,6 +99,34 @@ onEachDatabase('what failed in em.transactional() may be caught', async (t, { or
   t.strictSame(await titles(), ['Emma', 'Emma (2)'])
 })
 
+onEachDatabase('a savepoint that is rolled back forgives nothing from before it', async (t, { orm, titles }) => {
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      await em().insert(Book, { title: 'Emma' })
+      await em().insert(Book, { title: 'Emma' }).catch(() => {})
+      await em().transactional(async () => { throw new Error('no') }).catch(() => {})
+      return 'ok'
+    })
+  })
+  t.match(await (await post('/')).json(), { statusCode: 500, code: 'FST_ORM_TRANSACTION_FAILED' })
+  t.strictSame(await titles(), [])
+})
+
+onEachDatabase('a transaction that could not begin may be tried again', async (t, { orm, titles, taken }) => {
+  let failures = 1
+  orm.em.getEventManager().registerSubscriber({ async beforeTransactionStart () { if (failures-- > 0) throw new Error('not yet') } })
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      await em().insert(Book, { title: 'Emma' }).catch(() => {})
+      await em().insert(Book, { title: 'Persuasion' })
+      return 'ok'
+    })
+  })
+  t.equal((await post('/')).status, 200)
+  t.strictSame(await titles(), ['Persuasion'])
+  t.equal(taken(), 0)
+})
+
 onPostgres('a connection that dies before the commit makes the request fail, and does not leak', async (t, { orm, observe, titles, taken }) => {
   const victims: number[] = []
   const { post, log } = await startServer(t, { orm }, app => {

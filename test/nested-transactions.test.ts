@@ -1,7 +1,7 @@
 import { Transactional } from '@mikro-orm/decorators/es'
-import { SqlEntityManager, type TransactionOptions } from '@mikro-orm/sql'
+import { SqlEntityManager, TransactionPropagation, type TransactionOptions } from '@mikro-orm/sql'
 import { em } from '../index.ts'
-import { Book, onEachDatabase } from './support/databases.ts'
+import { Book, onEachDatabase, onPostgres } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 
 onEachDatabase('em.transactional() that fails and is caught takes back what it did, and no more', async (t, { orm, titles, sent }) => {
@@ -110,6 +110,28 @@ onEachDatabase('an isolation level of em.transactional() is the context\'s, or a
   if (kind === 'postgresql') t.equal(sent[0], 'start transaction isolation level serializable')
   t.match(await (await post('/late')).json(), { statusCode: 500, code: 'FST_ORM_TRANSACTION_OPEN' })
 })
+
+for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]) {
+  onPostgres(`what runs in parallel with ${propagation} stays in the transaction of the request`, async (t, { orm, titles, taken }) => {
+    const { post } = await startServer(t, { orm }, app => {
+      app.post('/', async () => {
+        await em().insert(Book, { title: 'before' })
+        const sibling = Promise.withResolvers<void>()
+        await Promise.all([
+          em().transactional(async own => {
+            await sibling.promise
+            await own.insert(Book, { title: 'own' })
+          }, { propagation }),
+          em().insert(Book, { title: 'sibling' }).then(() => sibling.resolve())
+        ])
+        throw new Error('no')
+      })
+    })
+    t.equal((await post('/')).status, 500)
+    t.strictSame(await titles(), ['own'])
+    t.equal(taken(), 0)
+  })
+}
 
 onEachDatabase('an app\'s own class of EntityManager keeps the methods that it overrides', async (t, { another, titles }) => {
   const calls: string[] = []

@@ -51,7 +51,7 @@ const WRITES = {
   ],
   'text that dialects read differently': [
     "select 'it\\'s into'", "select E'a\\'; delete'", "select e'a'", "select N'a'", "select U&'a'", 'select "a\\"b"', 'select $$a$$', 'select $x$a$x$',
-    'select 1 # a\n into outfile', 'select /*! into x */ 1', '/*! insert into t values (1) */ select 1', 'select /*M! into x */ 1',
+    'select 1 # a\n into outfile', "select 1 # '\n, f(1) -- '", 'select /*! into x */ 1', '/*! insert into t values (1) */ select 1', 'select /*M! into x */ 1',
     'select /* a /* b */ into c */ 1', 'select 1--1 into x', "select [it's], x into [y's] from t", "select 1 from t[it's], [x's]", 'select @a := 1', 'select @a:=1', 'select 1 -- a\r into x', 'select 1 -- a\r; delete from t', 'select [a--b] from t', 'select [a'
   ],
   'unfinished text': ["select 'a", 'select "a', 'select `a', 'select /* a', "select 'a''"]
