@@ -47,11 +47,13 @@ export function createLifecycle (databases: Databases, routes: Routes): Lifecycl
     },
 
     flushBeforeSerializationForEverybody (request, reply, payload, done) {
+      noteReply(request, done)
       if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
       return flushBeforeSerialization(request, reply, payload, done)
     },
 
     settleBeforeSendForEverybody (request, reply, payload, done) {
+      noteReply(request, done)
       if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
       return settleBeforeSend(request, reply, payload, done)
     },
@@ -82,6 +84,7 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   const context = request[CONTEXT]
   if (context === null) return done()
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
+  if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
   return replyWith(context, () => context.flush())
 }
@@ -91,6 +94,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
   const context = request[CONTEXT]
   if (context === null) return done()
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
+  if (isOutdated(context, done)) return never()
   if (!context.isInUse) {
     context.endUntouched('reply', route)
     return done()
@@ -137,6 +141,21 @@ async function replyWith (context: ContextOfRequest, work: () => Promise<void>):
     context.isReplying = false
   }
   if (isOvertaken(context)) await never()
+}
+
+/**
+ * Replies that set out while the context was in use. Fastify 5.12 gives all hooks of one reply the same `done`, which
+ * tells it from the reply to an error that comes while other hooks are at work on the first.
+ */
+const repliesOfOpenContexts = new WeakSet<Done>()
+
+function noteReply (request: FastifyRequest, done: Done): void {
+  if (request[CONTEXT]?.isInUse === true) repliesOfOpenContexts.add(done)
+}
+
+/** What the reply speaks of has been taken back since it set out. */
+function isOutdated (context: ContextOfRequest, done: Done): boolean {
+  return isOvertaken(context) && repliesOfOpenContexts.has(done)
 }
 
 /** A reply is waiting for the database, and will be the one that is sent. */

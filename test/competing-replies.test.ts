@@ -63,6 +63,29 @@ onPostgres('an error that comes during the flush wins, and nothing is written', 
   await until(async () => taken() === 0)
 })
 
+for (const hook of ['onSend', 'preSerialization'] as const) {
+  onEachDatabase(`an error that comes during a slow ${hook} hook of somebody else wins`, async (t, { orm, titles, taken }) => {
+    const failed = Promise.withResolvers<void>()
+    let calls = 0
+    const { get } = await startServer(t, { orm }, app => {
+      app.addHook('onError', async () => failed.resolve())
+      app.addHook(hook as 'onSend', async () => {
+        if (++calls === 1) await failed.promise
+        else for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve)) // lets the first go ahead
+      })
+      app.setErrorHandler(async (_error, _request, reply) => reply.code(503).send({ ok: false }))
+      app.get('/', { handlerTimeout: 100 }, async () => {
+        await em().insert(Book, { title: 'Emma' })
+        return { ok: true }
+      })
+    })
+    const response = await get('/')
+    t.strictSame([response.status, await response.json()], [503, { ok: false }])
+    t.strictSame(await titles(), [])
+    await until(() => taken() === 0)
+  })
+}
+
 onPostgres('a handlerTimeout is answered while the request still waits for a connection', async (t, { another, taken, titles, sent }) => {
   const orm = await another({ pool: { min: 0, max: 1 } })
   const blocker = orm.em.fork()
