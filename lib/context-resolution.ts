@@ -24,6 +24,15 @@ export function resolveInContexts (orm: MikroORM): () => void {
   }
 }
 
+/** The same, for as long as that MikroORM lives: for contexts outside of any app. */
+export function keepResolvingInContexts (orm: MikroORM): void {
+  if (kept.has(orm)) return
+  kept.add(orm)
+  resolveInContexts(orm)
+}
+
+const kept = new WeakSet<MikroORM>()
+
 function install (orm: MikroORM): Installed {
   const previous = orm.config.get('context')
   const resolve = (name: string): EntityManager | undefined => currentContext()?.resolve(orm) ?? previous(name)

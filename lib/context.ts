@@ -1,21 +1,23 @@
 import { RequestContext, TransactionContext, type EntityManager, type MikroORM } from '@mikro-orm/core'
+import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { CommitHook, HookKind } from './commit-hooks.ts'
 import type { Databases } from './databases.ts'
-import { FST_ORM_NO_CONTEXT, FST_ORM_PARTIAL_COMMIT } from './errors.ts'
-import type { TransactionOptions } from './options.ts'
-import type { ContextEntityManager } from './types.ts'
+import { FST_ORM_BAD_OPTION, FST_ORM_CONTEXT_ENDED, FST_ORM_NO_CONTEXT } from './errors.ts'
+import { show, type TransactionOptions } from './options.ts'
+import type { OrmSource } from './orm-source.ts'
+import { hooksOfOwnTransaction } from './own-transaction.ts'
+import type { Savepoint } from './savepoint.ts'
 import { UnitOfWork } from './unit-of-work.ts'
+import { Work } from './work.ts'
 
 /** What became of a context. One that used a database and only read is `committed`. */
 export type Outcome = 'untouched' | 'committed' | 'rolledBack' | 'commitFailed'
 
 /** What caused the outcome: see the table of endings in the README. */
-export type Ending = 'reply' | 'status' | 'error' | 'abort' | 'close'
+export type Ending = 'reply' | 'status' | 'error' | 'abort' | 'close' | 'return' | 'throw'
 
 const storage = new AsyncLocalStorage<Context>()
-
-/** Shared by all contexts that use no database. */
-const NONE: readonly UnitOfWork[] = []
 
 /**
  * The boundary of one piece of work. It costs next to nothing until somebody asks it for an EntityManager; then it
@@ -23,24 +25,31 @@ const NONE: readonly UnitOfWork[] = []
  * refuses writes from then on.
  */
 export abstract class Context {
-  readonly #databases: Databases
+  readonly databases: Databases
   readonly #outerRequestContext = RequestContext.currentRequestContext()
-  #units = NONE
+  #outer = openContextAround()
+  #work: Work | undefined
   #isReleased = false
   #ending: Ending | undefined
   #outcome: Outcome | undefined
 
   constructor (databases: Databases) {
-    this.#databases = databases
+    this.databases = databases
   }
 
   /** For error messages and logs, such as `POST /books`. */
   abstract get name (): string
 
-  /** Asked when the context opens its first unit of work; `false` if it must have none. */
+  /** Asked when the context is first used; `false` if it must not be. */
   abstract get options (): TransactionOptions | false
 
-  /** Called before the first unit of work is opened. */
+  /** Called before each commit of a database that has something to commit. */
+  abstract get beforeCommit (): ((em: EntityManager) => unknown) | undefined
+
+  /** Whether a rollback waits for a statement that is running; it never waits for a connection. */
+  protected abstract readonly waitsForStatements: boolean
+
+  /** Called before the context is first used. */
   protected abstract onFirstUse (): void
 
   /** Called when the context has ended. */
@@ -57,14 +66,19 @@ export abstract class Context {
     return this.#outcome
   }
 
+  /** The context that it was opened in, as long as neither has ended. */
+  get outer (): Context | undefined {
+    return this.#outer
+  }
+
   /** Has used a database, and nothing has ended it yet. */
   get isInUse (): boolean {
-    return this.#units !== NONE && this.#ending === undefined
+    return this.#work !== undefined && this.#ending === undefined
   }
 
   /** Has begun a transaction, which nothing has ended yet. */
   get hasUncommitted (): boolean {
-    return this.#units.some(unit => unit.hasBegun)
+    return this.#work?.hasBegun === true
   }
 
   get isCurrent (): boolean {
@@ -85,20 +99,20 @@ export abstract class Context {
 
   /** The context's own EntityManager for the database of that name, by default the first. */
   entityManager (name?: string): EntityManager {
-    return this.#unitOf(this.#databases.get(name)).em.getContext(false)
+    return this.#unitOf(this.databases.get(name)).em.getContext(false)
   }
 
   /** The same, or that of a MikroORM `RequestContext` that was entered inside the context. */
   innermostEntityManager (name?: string): EntityManager {
-    const inner = this.hasInnerRequestContext && RequestContext.getEntityManager(this.#databases.get(name).em.name)
+    const inner = this.hasInnerRequestContext && RequestContext.getEntityManager(this.databases.get(name).name)
     return inner ? inner.getContext(false) : this.entityManager(name)
   }
 
   /** What `orm.em` is inside the context: `undefined` if it is none of the context's business. */
   resolve (orm: MikroORM): EntityManager | undefined {
-    const isMine = this.#databases.has(orm) && this.options !== false &&
-      !this.#isReleased && !this.hasInnerRequestContext
-    return isMine ? this.#unitOf(orm).em : undefined
+    const source = this.databases.of(orm)
+    const isMine = source !== undefined && this.options !== false && !this.#isReleased && !this.hasInnerRequestContext
+    return isMine ? this.#unitOf(source).em : undefined
   }
 
   /** A MikroORM `RequestContext` (or `@CreateRequestContext`) that was entered inside the context is the inner one. */
@@ -107,14 +121,50 @@ export abstract class Context {
     return current !== undefined && current !== this.#outerRequestContext
   }
 
-  /** Flushes every unit of work, so that generated ids and defaults are known. */
-  async flush (): Promise<void> {
-    for (const unit of this.#units) await unit.flush()
+  holdsConnectionOf (pool: AbstractSqlConnection): boolean {
+    return this.#work?.holdsConnectionOf(pool) === true
   }
 
-  /** Ends a context that has used no database; of others, and of those that have ended, it does nothing. */
+  /** What the context has from its first use on. Throws `FST_ORM_NO_CONTEXT` if it must not be used. */
+  use (what: string): Work {
+    if (this.options === false) {
+      throw new FST_ORM_NO_CONTEXT(what, `${this.name} opted out with config.orm: false`, 'Remove that, or use runInContext()')
+    }
+    if (this.#work === undefined) {
+      if (this.#ending === undefined) this.onFirstUse()
+      this.#work = new Work(this)
+    }
+    return this.#work
+  }
+
+  /** The unit of work of that database, if it has been used, and otherwise a new one. */
+  unit (name?: string): UnitOfWork {
+    return this.#unitOf(this.databases.get(name))
+  }
+
+  /** Registers a hook with the transaction that the caller is in. */
+  addHook (kind: HookKind, hook: CommitHook): void {
+    const what = `${kind}()`
+    const work = this.use(what)
+    this.assertOpen(what)
+    if (typeof hook !== 'function') throw new FST_ORM_BAD_OPTION(what, 'hook', 'a function', show(hook))
+    const own = hooksOfOwnTransaction(this)
+    if (own !== undefined) own.add(kind, hook)
+    else work.hooks.add(kind, hook, work.savepoints)
+  }
+
+  assertOpen (what: string): void {
+    if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
+  }
+
+  /** Flushes every unit of work, so that generated ids and defaults are known. */
+  async flush (): Promise<void> {
+    await this.#work?.flush()
+  }
+
+  /** Ends a context that has not been used; of others, and of those that have ended, it does nothing. */
   endUntouched (ending: Ending): void {
-    if (this.#units === NONE && this.#ending === undefined) this.#end(ending, 'untouched')
+    if (this.#work === undefined && this.#ending === undefined) this.#end(ending, 'untouched')
   }
 
   /**
@@ -122,46 +172,60 @@ export abstract class Context {
    * back has been. The flush may be overtaken by another ending: look at `ending` then.
    */
   async commit (ending: Ending): Promise<void> {
+    const work = this.#work
+    if (work === undefined) return this.endUntouched(ending)
     if (this.#ending !== undefined) return
     try {
-      await this.flush()
+      await work.prepareCommit()
     } catch (error) {
       await this.rollback(ending)
       throw error
     }
     if (this.#ending !== undefined) return
 
-    const units = this.#units
     this.#ending = ending // decided: from here on nothing overtakes the commit
-    const committed: UnitOfWork[] = []
     try {
-      for (const unit of units) {
-        if (await unit.commit()) committed.push(unit)
-      }
-      this.#end(ending, units === NONE ? 'untouched' : 'committed')
+      await work.commit({ last: true })
     } catch (error) {
       this.#end(ending, 'commitFailed')
-      await Promise.all(units.map(unit => unit.rollback()))
-      if (committed.length === 0) throw error
-      const rest = units.filter(unit => !committed.includes(unit))
-      throw new FST_ORM_PARTIAL_COMMIT(this.name, names(committed), names(rest), { cause: error })
+      await work.runAfterRollback()
+      throw error
     }
+    this.#end(ending, 'committed')
+    await work.runAfterCommit()
   }
 
   /**
-   * Rolls back and ends the context. Resolves when that is done, or at once if it has to wait for a statement or for a
-   * connection: nobody whose request has failed should wait for that as well. Never rejects.
+   * Rolls back and ends the context. Resolves when that is done, or at once if it has to wait for longer than the
+   * context does. Never rejects.
    */
   async rollback (ending: Ending): Promise<void> {
+    const work = this.#work
+    if (work === undefined) return this.endUntouched(ending)
     if (this.#ending !== undefined) return
-    const units = this.#units
-    this.#end(ending, units === NONE ? 'untouched' : 'rolledBack')
-    await Promise.all(units.map(async unit => {
-      const { isBusy } = unit
-      const rolledBack = unit.rollback()
-      if (isBusy) this.#databases.addUnfinished(rolledBack)
-      else await rolledBack
-    }))
+    this.#end(ending, 'rolledBack')
+    const mustWait = work.units.some(unit => unit.isBeginning || (unit.isBusy && !this.waitsForStatements))
+    const ends = work.units.map(unit => unit.rollback({ last: true }))
+    if (ending === 'abort') ends.push(...work.units.map(unit => unit.cancel()))
+    const rolledBack = Promise.all(ends).then(() => work.runAfterRollback())
+    if (mustWait) this.databases.addUnfinished(rolledBack)
+    else await rolledBack
+  }
+
+  /** Commits by hand, for all databases or one, and goes on. */
+  async commitNow (what: string, unit?: UnitOfWork): Promise<void> {
+    await this.#workToSettle(what).commitNow(unit && [unit])
+  }
+
+  /** Rolls back by hand, for all databases or one, and goes on. */
+  async rollbackNow (what: string, unit?: UnitOfWork): Promise<void> {
+    if (this.#outcome === 'rolledBack') return // a `catch` that takes back what an abort or a timeout already has
+    await this.#workToSettle(what).rollbackNow(unit && [unit])
+  }
+
+  /** Its transaction has gone back to a savepoint. */
+  async wentBackTo (savepoint: Savepoint): Promise<void> {
+    await this.#work?.wentBackTo(savepoint)
   }
 
   /**
@@ -170,33 +234,37 @@ export abstract class Context {
    */
   protected release (): void {
     this.#isReleased = true
-    for (const unit of this.#units) this.#databases.addUnfinished(unit.release())
-    this.#units = NONE
+    for (const unit of this.#work?.units ?? []) this.databases.addUnfinished(unit.release())
+    this.#work = undefined
   }
 
   #end (ending: Ending, outcome: Outcome): void {
     this.#ending = ending
     this.#outcome = outcome
-    for (const unit of this.#units) {
-      if (unit.reads !== undefined) this.#databases.addUnfinished(unit.reads)
+    this.#outer = undefined
+    for (const { reads } of this.#work?.units ?? []) {
+      if (reads !== undefined) this.databases.addUnfinished(reads)
     }
     this.onEnd()
   }
 
-  #unitOf (orm: MikroORM): UnitOfWork {
-    const options = this.options
-    if (options === false) {
-      throw new FST_ORM_NO_CONTEXT('em()', `${this.name} opted out with config.orm: false`, 'Remove that, or use orm.em.fork()')
-    }
-    const open = this.#units.find(unit => unit.orm === orm)
+  #workToSettle (what: string): Work {
+    const work = this.use(what)
+    this.assertOpen(what)
+    work.assertCanSettle(what)
+    return work
+  }
+
+  #unitOf (source: OrmSource): UnitOfWork {
+    const work = this.use('em()')
+    const open = work.unitOf(source)
     if (open !== undefined) return open
 
-    if (this.#units === NONE && this.#ending === undefined) this.onFirstUse()
-    const unit = new UnitOfWork(orm, this, options)
+    const unit = new UnitOfWork(source, this, this.options as TransactionOptions)
     // Whoever comes after the end gets one that refuses writes, and always the same, or its flush would find nothing to
     // refuse. After the release it refuses reads too: filters and session contexts were set on the one that is gone.
     if (this.#ending !== undefined) unit.close({ reads: !this.#isReleased })
-    this.#units = [...this.#units, unit]
+    work.add(unit)
     return unit
   }
 }
@@ -206,19 +274,11 @@ export function currentContext (): Context | undefined {
   return storage.getStore()
 }
 
-/**
- * The EntityManager of the current context, for the database of that name (its MikroORM's `contextName`), by default
- * the first that was registered. Inside `em().transactional()` it is the inner one.
- *
- * Throws `FST_ORM_NO_CONTEXT` outside a context and `FST_ORM_UNKNOWN_DATABASE` for a name that was not registered.
- */
-export function em (name?: string): ContextEntityManager {
-  const context = storage.getStore()
-  if (context === undefined) {
-    throw new FST_ORM_NO_CONTEXT('em()', 'no request is being handled here, or it has not come so far',
-      'Call it below a request, after the onRequest hook of fastify-context-orm, or use orm.em.fork()')
-  }
-  return context.innermostEntityManager(name) as ContextEntityManager
+/** Ended ones are skipped: a chain of contexts that each begin in the one before must not grow for ever. */
+function openContextAround (): Context | undefined {
+  let context = storage.getStore()
+  while (context?.ending !== undefined) context = context.outer
+  return context
 }
 
 /** MikroORM's transaction context has no public way out; one of a name that nobody asks for hides the outer one. */
@@ -227,7 +287,3 @@ function outsideTransactions<T> (callback: () => T): T {
 }
 
 const NO_ENTITY_MANAGER = { name: undefined, _id: 0 } as unknown as EntityManager
-
-function names (units: UnitOfWork[]): string {
-  return units.map(unit => `"${unit.name}"`).join(', ')
-}

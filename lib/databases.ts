@@ -1,54 +1,76 @@
 import type { MikroORM } from '@mikro-orm/core'
-import { resolveInContexts } from './context-resolution.ts'
+import { keepResolvingInContexts, resolveInContexts } from './context-resolution.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_UNKNOWN_DATABASE } from './errors.ts'
-import { isOrms, ORM_OPTION, PLUGIN, show, type ContextOrmOptions } from './options.ts'
+import { isOrms, ORM_OPTION, PLUGIN, RUN, show, type ContextOrmOptions, type Orms } from './options.ts'
+import { isSqlOrm, sourceOf, type OrmSource } from './orm-source.ts'
 
-/** The databases of an app: opened, found by name and closed. */
+/** The databases of an app, or of a context outside of one: opened, found by name and closed. */
 export class Databases {
-  readonly all: readonly MikroORM[]
-  readonly #byName = new Map<string, MikroORM>()
-  readonly #unresolve: (() => void)[]
+  readonly #sources: readonly OrmSource[]
+  readonly #byName = new Map<string, OrmSource>()
   readonly #unfinished = new Set<Promise<unknown>>()
-  readonly #isOwner: boolean
+  #onClose: (() => unknown)[] = []
 
-  private constructor (orms: readonly MikroORM[], isOwner: boolean) {
-    for (const orm of orms) {
-      const name = orm.config.get('contextName')
-      if (this.#byName.has(name)) {
-        throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', 'MikroORMs that differ in their contextName', `two that are called "${name}"`)
+  /** Awaited before a context is opened; usually there is nothing to wait for. */
+  readonly beforeContext: (() => Promise<void>) | undefined
+
+  private constructor (where: string, orms: readonly object[]) {
+    this.#sources = orms.map(sourceOf)
+    for (const source of this.#sources) {
+      if (this.#byName.has(source.name)) {
+        throw new FST_ORM_BAD_OPTION(where, 'orm', 'MikroORMs that differ in their contextName', `two that are called "${source.name}"`)
       }
-      this.#byName.set(name, orm)
+      this.#byName.set(source.name, source)
     }
-    this.all = orms
-    this.#isOwner = isOwner
-    this.#unresolve = orms.map(resolveInContexts)
+    const moving = this.#sources.filter(({ beforeContext }) => beforeContext !== undefined)
+    if (moving.length > 0) this.beforeContext = async () => { for (const source of moving) await source.beforeContext!() }
   }
 
-  /** Resolves the option `orm`. What a function makes is the app's to close, also if it is refused. */
+  /** Resolves the plugin's option `orm`. What a function makes is the app's to close, also if it is refused. */
   static async open (option: ContextOrmOptions['orm']): Promise<Databases> {
     const isOwner = typeof option === 'function'
     const opened = await (isOwner ? option() : option)
     if (!isOrms(opened)) {
       throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM_OPTION, `a function or promise that gave ${show(opened)}`)
     }
-    const orms: readonly MikroORM[] = Array.isArray(opened) ? opened : [opened]
+    const orms = asArray(opened)
     try {
-      return new Databases(orms, isOwner)
+      const databases = new Databases(PLUGIN, orms)
+      databases.#onClose = orms.filter(isSqlOrm).map(resolveInContexts)
+      if (isOwner) databases.#onClose.push(() => closeAll(orms))
+      return databases
     } catch (error) {
       if (isOwner) await closeAll(orms)
       throw error
     }
   }
 
-  /** The one of that name, by default the first; throws `FST_ORM_UNKNOWN_DATABASE`. */
-  get (name?: string): MikroORM {
-    const orm = name === undefined ? this.all[0] : this.#byName.get(name)
-    if (orm !== undefined) return orm
-    throw new FST_ORM_UNKNOWN_DATABASE(String(name), [...this.#byName.keys()].map(name => `"${name}"`).join(', '))
+  /** Those of a context outside of any app. */
+  static of (orms: Orms): Databases {
+    const databases = new Databases(RUN, asArray(orms))
+    for (const orm of asArray(orms)) if (isSqlOrm(orm)) keepResolvingInContexts(orm)
+    return databases
   }
 
-  has (orm: MikroORM): boolean {
-    return this.all.includes(orm)
+  get names (): string[] {
+    return [...this.#byName.keys()]
+  }
+
+  /** The MikroORMs by their names. */
+  get orms (): Record<string, MikroORM> {
+    return Object.fromEntries(this.#sources.map(({ name, orm }) => [name, orm]))
+  }
+
+  /** The one of that name, by default the first; throws `FST_ORM_UNKNOWN_DATABASE`. */
+  get (name?: string): OrmSource {
+    const source = name === undefined ? this.#sources[0] : this.#byName.get(name)
+    if (source !== undefined) return source
+    throw new FST_ORM_UNKNOWN_DATABASE(String(name), this.names.map(name => `"${name}"`).join(', '))
+  }
+
+  /** The one that the MikroORM belongs to. */
+  of (orm: MikroORM): OrmSource | undefined {
+    return this.#sources.find(source => source.has(orm))
   }
 
   /** Work that a context has left behind, and that must be done before the databases close, be it in vain. */
@@ -61,11 +83,14 @@ export class Databases {
   /** Closes what a function made, and leaves what was passed in as it was. */
   async close (): Promise<void> {
     await Promise.allSettled(this.#unfinished)
-    for (const unresolve of this.#unresolve) unresolve()
-    if (this.#isOwner) await closeAll(this.all)
+    for (const close of this.#onClose) await close()
   }
 }
 
-async function closeAll (orms: readonly MikroORM[]): Promise<void> {
-  await Promise.all(orms.map(orm => orm.close()))
+function asArray (orms: Orms): readonly object[] {
+  return Array.isArray(orms) ? orms : [orms]
+}
+
+async function closeAll (orms: readonly object[]): Promise<void> {
+  await Promise.all(orms.map(orm => sourceOf(orm).close()))
 }

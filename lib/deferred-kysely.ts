@@ -1,6 +1,7 @@
 import { Kysely } from '@mikro-orm/sql'
 import type { DeferredTransaction } from './deferred-transaction.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
+import { Savepoint } from './savepoint.ts'
 
 type Client = Kysely<any>
 type KyselyProps = Extract<ConstructorParameters<typeof Kysely>[0], { executor: unknown }>
@@ -18,20 +19,21 @@ interface Command<T> {
 export class DeferredKysely extends Kysely<any> {
   readonly #transaction: DeferredTransaction
   readonly #client: Client
-  readonly #failureBefore: unknown
+  /** Which part of the transaction this is a view of. */
+  readonly part: Savepoint
 
-  constructor (transaction: DeferredTransaction, client: Client) {
+  constructor (transaction: DeferredTransaction, client: Client, savepoint: Savepoint) {
     super({
       config: { dialect: NO_DIALECT },
       dialect: NO_DIALECT,
       driver: NO_DRIVER,
       executor: client.getExecutor().withConnectionProvider({
-        provideConnection: consumer => consumer(new RoutedConnection(transaction))
+        provideConnection: consumer => consumer(new RoutedConnection(transaction, savepoint))
       })
     })
     this.#transaction = transaction
     this.#client = client
-    this.#failureBefore = transaction.failure
+    this.part = savepoint
   }
 
   override get isTransaction (): boolean {
@@ -46,28 +48,21 @@ export class DeferredKysely extends Kysely<any> {
     return (this.#transaction.trx ?? this.#client).introspection
   }
 
-  /** What stands for the savepoint is a view of the same transaction that remembers what had failed before it. */
+  /** What stands for the savepoint is a view of the same transaction. */
   savepoint (name: string): Command<DeferredKysely> {
     return command(async () => {
-      await this.#transaction.command('savepoint', trx => trx.savepoint(name).execute())
-      return new DeferredKysely(this.#transaction, this.#client)
+      const savepoint = new Savepoint(this.part)
+      await this.#transaction.openSavepoint(savepoint, trx => trx.savepoint(name).execute())
+      return new DeferredKysely(this.#transaction, this.#client, savepoint)
     })
   }
 
   releaseSavepoint (name: string): Command<void> {
-    return command(async () => {
-      // a context that settles inside `em.transactional()` has released its savepoints with the commit
-      if (this.#transaction.isCommitted) return
-      await this.#transaction.command('release savepoint', trx => trx.releaseSavepoint(name as never).execute())
-    })
+    return command(() => this.#transaction.releaseSavepoint(this.part, trx => trx.releaseSavepoint(name as never).execute()))
   }
 
   rollbackToSavepoint (name: string): Command<void> {
-    return command(async () => {
-      if (this.#transaction.isRolledBack) return
-      await this.#transaction.command('rollback to savepoint', trx => trx.rollbackToSavepoint(name as never).execute())
-      this.#transaction.recover(this.#failureBefore)
-    })
+    return command(() => this.#transaction.rollbackToSavepoint(this.part, trx => trx.rollbackToSavepoint(name as never).execute()))
   }
 
   commit (): Command<boolean> {
@@ -98,14 +93,16 @@ export class DeferredKysely extends Kysely<any> {
 /** Stands for the connection of one statement, which is chosen when the statement is known. */
 class RoutedConnection implements DatabaseConnection {
   readonly #transaction: DeferredTransaction
+  readonly #part: Savepoint
   #chosen: DatabaseConnection | undefined
 
-  constructor (transaction: DeferredTransaction) {
+  constructor (transaction: DeferredTransaction, part: Savepoint) {
     this.#transaction = transaction
+    this.#part = part
   }
 
   executeQuery (query: Query, options?: QueryOptions): Promise<Result> {
-    return this.#transaction.execute(query, options, async connection => {
+    return this.#transaction.execute(query, this.#part, options, async connection => {
       this.#chosen = connection
       if (options?.signal !== undefined) await connection.collectSessionInfo?.()
       return await connection.executeQuery(query, options)
@@ -113,7 +110,7 @@ class RoutedConnection implements DatabaseConnection {
   }
 
   streamQuery (query: Query, chunkSize: number, options?: QueryOptions): AsyncIterableIterator<Result> {
-    return this.#transaction.stream(query, chunkSize, options)
+    return this.#transaction.stream(query, this.#part, chunkSize, options)
   }
 
   async cancelQuery (control: Parameters<CancelQuery>[0]): Promise<void> {

@@ -1,4 +1,5 @@
-import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
+import { acquireConnection, holderAround } from './connection-wait.ts'
 import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED } from './errors.ts'
 import { hold } from './hold.ts'
 import { OpenStreams } from './open-streams.ts'
@@ -6,12 +7,13 @@ import type { TransactionMode, TransactionOptions } from './options.ts'
 import {
   PinnedTransaction, type DatabaseConnection, type Query, type QueryOptions, type Result, type TransactionSettings
 } from './pinned-transaction.ts'
+import type { Savepoint } from './savepoint.ts'
 import { isModification, isRead, shorten } from './statement.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 import { Turns } from './turns.ts'
 
-type Executor = ReturnType<Kysely<any>['getExecutor']>
+type Trx = PinnedTransaction['trx']
 type Use<T> = (connection: DatabaseConnection) => Promise<T>
 
 /**
@@ -29,13 +31,22 @@ export class DeferredTransaction {
   readonly #turns = new Turns()
   readonly #streams = new OpenStreams()
   readonly #reads = new Set<Promise<unknown>>()
+  readonly #running = new Map<DatabaseConnection, Promise<unknown>>()
+  readonly #savepoints = new Set<Savepoint>()
 
   #beginning: Promise<PinnedTransaction> | undefined
   #begun: PinnedTransaction | undefined
+  /**
+   * The first error of a statement. What has failed leaves nothing that may be committed (PostgreSQL answers such a
+   * `COMMIT` with a silent rollback, elsewhere half a flush would be committed), unless the transaction goes back to a
+   * savepoint from before it.
+   */
   #failure: unknown
   #statements = 0
   #closed: 'commit' | 'rollback' | undefined
   #refusesReads = false
+  #isInDoubt = false
+  #cancelling: Promise<unknown> | undefined
 
   constructor (em: SqlEntityManager, owner: TransactionOwner, { transaction, isolationLevel, readOnly }: TransactionOptions) {
     this.#em = em
@@ -50,15 +61,38 @@ export class DeferredTransaction {
     return this.#beginning !== undefined
   }
 
-  /** Its end has to wait: for a connection to begin on, or for a statement that is running (an idle stream is cut). */
+  /** Is waiting for a connection, or for the answer to its `BEGIN`. */
+  get isBeginning (): boolean {
+    return this.hasBegun && this.#begun === undefined
+  }
+
+  /** A statement of it is running, which its end has to wait for. (A stream that nobody reads at the moment is cut.) */
   get isBusy (): boolean {
-    if (this.#begun === undefined) return this.hasBegun
     return this.#turns.isTaken && !this.#streams.hasIdleOneInTransaction
+  }
+
+  /** Whether an `em.transactional()` has not ended yet. */
+  get hasOpenSavepoint (): boolean {
+    return this.#savepoints.size > 0
+  }
+
+  get holdsConnection (): boolean {
+    return this.hasBegun || this.#streams.hasOneOutsideTransaction
+  }
+
+  /** The last commit was sent, and its connection died: it may have been committed, or not. */
+  get isInDoubt (): boolean {
+    return this.#isInDoubt
   }
 
   /** Settled when the reads are done that run in autocommit at the moment; `undefined` if there are none. */
   get reads (): Promise<unknown> | undefined {
     return this.#reads.size === 0 ? undefined : Promise.allSettled(this.#reads)
+  }
+
+  /** Settled when the statements are done that have a connection at the moment. */
+  get running (): Promise<unknown> {
+    return Promise.allSettled(this.#running.values())
   }
 
   /** Takes nothing but reads. */
@@ -77,17 +111,8 @@ export class DeferredTransaction {
   }
 
   /** The real transaction, while there is one. */
-  get trx (): PinnedTransaction['trx'] | undefined {
+  get trx (): Trx | undefined {
     return this.#begun?.trx
-  }
-
-  /**
-   * The first error of a statement. What has failed leaves nothing that may be committed (PostgreSQL answers such a
-   * `COMMIT` with a silent rollback, elsewhere half a flush would be committed), unless the transaction goes back to a
-   * savepoint from before it: see `recover()`.
-   */
-  get failure (): unknown {
-    return this.#failure
   }
 
   /** How many statements have run in transactions so far. */
@@ -100,23 +125,18 @@ export class DeferredTransaction {
     if (this.#begun !== undefined) this.#failure ??= error
   }
 
-  /** Forgets the failures since a savepoint, after the transaction has gone back to it. */
-  recover (failureBefore: unknown): void {
-    this.#failure = failureBefore
-  }
-
-  /** Runs a statement: `use` gets the connection that it is to run on. */
-  execute<T> (query: Query, options: QueryOptions, use: Use<T>): Promise<T> {
+  /** Runs a statement: `use` gets the connection that it is to run on. `part` says who has sent it. */
+  execute<T> (query: Query, part: Savepoint, options: QueryOptions, use: Use<T>): Promise<T> {
     return this.#isAutocommit(query.sql)
       ? this.#runInAutocommit(query.sql, use)
-      : this.#runInTransaction(query.sql, use, options?.signal)
+      : this.#runInTransaction(query.sql, part, use, options?.signal)
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
-  async * stream (query: Query, chunkSize: number, options: QueryOptions): AsyncGenerator<Result, undefined> {
+  async * stream (query: Query, part: Savepoint, chunkSize: number, options: QueryOptions): AsyncGenerator<Result, undefined> {
     const isInTransaction = !this.#isAutocommit(query.sql)
     const held = await hold<DatabaseConnection>(use => isInTransaction
-      ? this.#runInTransaction(query.sql, use, options?.signal)
+      ? this.#runInTransaction(query.sql, part, use, options?.signal)
       : this.#runInAutocommit(query.sql, use))
     yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options)
   }
@@ -127,9 +147,36 @@ export class DeferredTransaction {
     await this.#begin(settings)
   }
 
-  /** Runs a command of the transaction itself, such as a savepoint, in its turn. */
-  command<T> (name: string, run: (trx: PinnedTransaction['trx']) => Promise<T>): Promise<T> {
-    return this.#runInTransaction(name, () => run(this.#begun!.trx))
+  async openSavepoint (savepoint: Savepoint, open: (trx: Trx) => Promise<unknown>): Promise<void> {
+    await savepoint.enter()
+    try {
+      await this.#command('savepoint', savepoint, open)
+    } catch (error) {
+      savepoint.leave()
+      throw error
+    }
+    savepoint.failureBefore = this.#failure
+    this.#savepoints.add(savepoint)
+  }
+
+  async releaseSavepoint (savepoint: Savepoint, release: (trx: Trx) => Promise<unknown>): Promise<void> {
+    // a context that settles inside em.transactional() has released its savepoints with the commit
+    if (!this.isCommitted) await this.#command('release savepoint', savepoint, release)
+    this.#leave(savepoint)
+  }
+
+  /** Whatever has failed since the savepoint is mended by it. */
+  async rollbackToSavepoint (savepoint: Savepoint, rollback: (trx: Trx) => Promise<unknown>): Promise<void> {
+    try {
+      if (this.isRolledBack) return
+      await this.#command('rollback to savepoint', savepoint, rollback)
+      this.#failure = savepoint.hasForeignWrites
+        ? new Error('an em.transactional() was rolled back, and took along what was written outside of it in the meantime. Give parallel work a context of its own: runInContext()')
+        : savepoint.failureBefore
+    } finally {
+      this.#leave(savepoint)
+    }
+    await this.#owner.wentBackTo(savepoint)
   }
 
   /** Takes nothing but `reads`, if at all, from now on. For one that has begun, see `commit()` and `rollback()`. */
@@ -175,6 +222,19 @@ export class DeferredTransaction {
     if (rolledBack !== undefined) await this.#events.afterRollback(rolledBack.trx)
   }
 
+  /**
+   * Cancels what is running, where the database can, without waiting for it. Best effort: a statement that has ended
+   * meanwhile cannot be cancelled, which Kysely 0.29.6 says with a `TypeError`, and one on a dead connection need not.
+   */
+  cancel (): void {
+    const executor = this.#writePool().getClient().getExecutor()
+    const cancelled = [...this.#running.keys()].map(async connection => {
+      await connection.collectSessionInfo?.()
+      await connection.cancelQuery?.(use => executor.provideConnection(use))
+    })
+    if (cancelled.length > 0) this.#cancelling = Promise.allSettled(cancelled)
+  }
+
   /** Ends the streams that are still open: nobody will read on. */
   async release (): Promise<void> {
     await this.#streams.cutAll()
@@ -188,16 +248,26 @@ export class DeferredTransaction {
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
-    const executor = this.#pool()
+    const pool = this.#readPool()
+    const executor = pool.getClient().getExecutor()
     if (!executor.adapter.supportsMultipleConnections) this.#assertNoStream(sql)
-    const read = executor.provideConnection(use)
+    const holder = pool === this.#writePool() ? holderAround(this.#owner, pool) : undefined
+    const read = acquireConnection(this.#owner, holder, this.#em, arrived => executor.provideConnection(async connection => {
+      arrived()
+      if (this.#refusesReads) throw this.#endedError(sql)
+      return await this.#track(connection, use)
+    }))
     const forget = (): void => { this.#reads.delete(read) }
     this.#reads.add(read)
     read.then(forget, forget)
     return read
   }
 
-  async #runInTransaction<T> (sql: string, use: Use<T>, signal?: AbortSignal): Promise<T> {
+  #command (name: string, part: Savepoint, run: (trx: Trx) => Promise<unknown>): Promise<unknown> {
+    return this.#runInTransaction(name, part, () => run(this.#begun!.trx))
+  }
+
+  async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
     if (this.#settings.readOnly === true && isModification(sql)) throw new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql))
     this.#assertNoStream(sql)
@@ -210,13 +280,33 @@ export class DeferredTransaction {
       if (this.isRolledBack || transaction === undefined || this.#begun !== transaction) throw this.#endedError(sql)
       signal?.throwIfAborted()
       this.#statements++
+      this.#noteForeignWrite(sql, part)
       try {
-        return await transaction.provideConnection(use)
+        return await transaction.provideConnection(connection => this.#track(connection, use))
       } catch (error) {
         this.#failure ??= error
         throw error
       }
     })
+  }
+
+  #track<T> (connection: DatabaseConnection, use: Use<T>): Promise<T> {
+    const running = use(connection)
+    const forget = (): void => { this.#running.delete(connection) }
+    this.#running.set(connection, running)
+    running.then(forget, forget)
+    return running
+  }
+
+  #noteForeignWrite (sql: string, part: Savepoint): void {
+    for (const savepoint of this.#savepoints) {
+      if (!part.isWithin(savepoint) && !isRead(sql)) savepoint.hasForeignWrites = true
+    }
+  }
+
+  #leave (savepoint: Savepoint): void {
+    this.#savepoints.delete(savepoint)
+    savepoint.leave()
   }
 
   #begin (settings?: TransactionSettings): Promise<PinnedTransaction> {
@@ -229,10 +319,15 @@ export class DeferredTransaction {
 
   async #open (settings: TransactionSettings): Promise<PinnedTransaction> {
     await this.#events.beforeStart()
-    const transaction = await PinnedTransaction.begin(this.#em.getConnection('write'), {
-      ...settings,
-      sessionContext: this.#em.getTransactionSessionContext()
-    })
+    const pool = this.#writePool()
+    const holder = this.#streams.hasOneOutsideTransaction ? this.#owner : holderAround(this.#owner, pool)
+    const { sessionContext = this.#em.getTransactionSessionContext() } = settings
+    const transaction = await acquireConnection(this.#owner, holder, this.#em, arrived => (
+      PinnedTransaction.begin(pool, { ...settings, sessionContext }, () => {
+        arrived()
+        if (this.isRolledBack) throw this.#endedError('begin')
+      })
+    ))
     this.#begun = transaction // subscribers to the start may have statements of their own
     try {
       await this.#events.afterStart(transaction.trx)
@@ -250,11 +345,13 @@ export class DeferredTransaction {
     return await this.#turns.run(async () => {
       const transaction = this.#begun
       if (transaction === undefined) return undefined
+      await this.#cancelling // or it might hit the statement that ends the transaction
       try {
         await end(transaction)
         return transaction
       } finally {
         this.#begun = this.#beginning = this.#failure = undefined
+        this.#savepoints.clear()
       }
     })
   }
@@ -264,6 +361,7 @@ export class DeferredTransaction {
     try {
       await transaction.commit()
     } catch (error) {
+      this.#isInDoubt = transaction.isInDoubt
       throw this.#em.getDriver().convertException(error as Error)
     }
   }
@@ -278,16 +376,18 @@ export class DeferredTransaction {
 
   #assertNoStream (sql: string): void {
     if (this.#streams.isEmpty) return
-    if (this.#streams.hasOneInTransaction || !this.#pool().adapter.supportsMultipleConnections) {
+    if (this.#streams.hasOneInTransaction || !this.#readPool().getClient().getExecutor().adapter.supportsMultipleConnections) {
       throw new FST_ORM_STREAM_OPEN(this.#owner.name, shorten(sql))
     }
   }
 
-  /** Where reads run: a read replica if there is one and MikroORM's `preferReadReplicas` says so. */
-  #pool (): Executor {
-    const type = this.#em.config.get('preferReadReplicas') ? 'read' : 'write'
-    const connection: AbstractSqlConnection = this.#em.getConnection(type)
-    return connection.getClient().getExecutor()
+  #writePool (): AbstractSqlConnection {
+    return this.#em.getConnection('write')
+  }
+
+  /** A read replica if there is one and MikroORM's `preferReadReplicas` says so. */
+  #readPool (): AbstractSqlConnection {
+    return this.#em.getConnection(this.#em.config.get('preferReadReplicas') ? 'read' : 'write')
   }
 
   #endedError (sql: string): Error {

@@ -12,9 +12,15 @@ type Begin = Parameters<EntityManager['begin']>
 type Transactional = Parameters<EntityManager['transactional']>
 
 const UNIT_OF_WORK = Symbol('fastify-context-orm.unit-of-work')
+/** Of the EntityManagers that `em.transactional()` makes. */
+const AROUND = Symbol('fastify-context-orm.around')
 
 interface ContextEntityManager extends SqlEntityManager {
   [UNIT_OF_WORK]: UnitOfWork
+}
+
+interface InnerEntityManager extends EntityManager {
+  [AROUND]: UnitOfWork
 }
 
 /** Propagations that leave the context's transaction alone. */
@@ -49,14 +55,15 @@ const methods = {
    * that the caller has begun, and half of what fails in it would stay.
    */
   async transactional (this: ContextEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    if (!actsOnContext(this)) return await inherited(this).transactional.call(this, callback, options)
+    const current = this.getContext(false)
+    if (current !== this) return await current.transactional(callback, options)
+    const unit = this[UNIT_OF_WORK]
+    if (!unit.isAttached) return await runBeside(this, unit, callback, options)
 
     const { NESTED, REQUIRED } = TransactionPropagation
     const propagation = options.propagation === REQUIRED ? NESTED : options.propagation ?? NESTED
     if (!ON_ITS_OWN.includes(propagation)) await beginWith(this, options)
-    // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
-    if (propagation === NESTED) await this.flush()
-    return await inherited(this).transactional.call(this, callback, { ...options, propagation })
+    return await runTransactional(this, unit, callback, { ...options, propagation })
   },
 
   async begin (this: ContextEntityManager, ...[options]: Begin): Promise<void> {
@@ -65,13 +72,13 @@ const methods = {
   },
 
   async commit (this: ContextEntityManager): Promise<void> {
-    if (actsOnContext(this)) return await this[UNIT_OF_WORK].commitNow()
+    if (actsOnContext(this)) return await this[UNIT_OF_WORK].owner.commitNow('em.commit()', this[UNIT_OF_WORK])
     await inherited(this).commit.call(this)
     this[UNIT_OF_WORK].attach()
   },
 
   async rollback (this: ContextEntityManager): Promise<void> {
-    if (actsOnContext(this)) return await this[UNIT_OF_WORK].rollbackNow()
+    if (actsOnContext(this)) return await this[UNIT_OF_WORK].owner.rollbackNow('em.rollback()', this[UNIT_OF_WORK])
     await inherited(this).rollback.call(this)
     this[UNIT_OF_WORK].attach()
   },
@@ -86,6 +93,15 @@ const methods = {
 
   setFilterParams (this: ContextEntityManager, ...args: Parameters<EntityManager['setFilterParams']>): void {
     beforeTransaction(this, () => inherited(this).setFilterParams.apply(this, args))
+  }
+}
+
+/** Those of an EntityManager inside `em.transactional()`, which is otherwise MikroORM's. */
+const innerMethods = {
+  async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
+    const current = this.getContext(false)
+    if (current !== this) return await current.transactional(callback, options)
+    return await runTransactional(this, this[AROUND], callback, options)
   }
 }
 
@@ -105,7 +121,8 @@ export function delegateToContexts (orm: MikroORM): () => void {
       configurable: true,
       value (this: EntityManager, ...args: unknown[]) {
         const current = this.getContext(false)
-        return UNIT_OF_WORK in current ? Reflect.apply(methods[method], current, args) : Reflect.apply(inherited(this)[method], this, args)
+        const isOurs = current !== this && Object.hasOwn(current, method)
+        return isOurs ? Reflect.apply(current[method], current, args) : Reflect.apply(inherited(this)[method], this, args)
       }
     })
   }
@@ -117,6 +134,29 @@ export function delegateToContexts (orm: MikroORM): () => void {
 /** The methods that ours replace, of MikroORM's class or of the app's own (`entityManager` in MikroORM's options). */
 function inherited (em: EntityManager): EntityManager {
   return Object.getPrototypeOf(em)
+}
+
+async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callback, options = {}]: Transactional): Promise<unknown> {
+  const { propagation = TransactionPropagation.NESTED } = options
+  if (ON_ITS_OWN.includes(propagation)) return await runBeside(em, unit, callback, options)
+  const run = (): Promise<unknown> => inherited(em).transactional.call(em, inner => callback(inside(inner, unit)), options)
+  if (propagation !== TransactionPropagation.NESTED) return await run()
+  // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
+  await em.flush()
+  return await unit.runNested(run)
+}
+
+async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, options]: Transactional): Promise<unknown> {
+  return await unit.runBeside(withHooks => inherited(em).transactional.call(em, inner => withHooks(async () => {
+    const result = await callback(inside(inner, unit))
+    await inner.flush()
+    return result
+  }), options))
+}
+
+/** Makes an inner EntityManager one that knows what it is inside of. */
+function inside (em: EntityManager, unit: UnitOfWork): EntityManager {
+  return UNIT_OF_WORK in em ? em : Object.assign(em, innerMethods, { [AROUND]: unit }) as unknown as EntityManager
 }
 
 /** Takes the context's transaction away, which the fork's own method refuses. */
@@ -137,7 +177,8 @@ async function beginWith (em: ContextEntityManager, { isolationLevel, readOnly }
   if (isolationLevel === undefined && readOnly === undefined) return false
   const unit = em[UNIT_OF_WORK]
   if (unit.hasBegun) {
-    throw new FST_ORM_TRANSACTION_OPEN(unit.owner.name, isolationLevel === undefined ? 'readOnly' : `isolationLevel '${isolationLevel}'`)
+    const wants = isolationLevel === undefined ? 'readOnly' : `isolationLevel '${isolationLevel}'`
+    throw new FST_ORM_TRANSACTION_OPEN(unit.owner.name, `${wants} cannot be had any more`, "Ask for it before the first write, in the route's config.orm, or in the options of runInContext()")
   }
   await unit.begin({ isolationLevel, readOnly })
   return true

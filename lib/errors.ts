@@ -31,7 +31,7 @@ export const FST_ORM_UNKNOWN_DATABASE: ErrorConstructor<[string, string]> = crea
 
 /** context, how it ended, statement */
 export const FST_ORM_CONTEXT_ENDED: ErrorConstructor<[string, string, string]> = createError(
-  'FST_ORM_CONTEXT_ENDED', '%s has ended (%s), which is too late for this: %s. Await all work before replying, or give later work an EntityManager of its own: orm.em.fork()', 500, STATEMENT_ERROR)
+  'FST_ORM_CONTEXT_ENDED', '%s has ended (%s), which is too late for this: %s. Await all work before the end, or give later work a context of its own: runInContext()', 500, STATEMENT_ERROR)
 
 /** context, statement */
 export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError(
@@ -41,9 +41,17 @@ export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError
 export const FST_ORM_TRANSACTION_FAILED: ErrorConstructor<[string, Cause]> = createError(
   'FST_ORM_TRANSACTION_FAILED', '%s cannot be committed: a statement of its transaction has failed (see the cause), and the error was caught and passed over. Run what may fail in em.transactional(), which rolls back to a savepoint, or reply with an error', 500)
 
-/** context, what cannot be had any more */
-export const FST_ORM_TRANSACTION_OPEN: ErrorConstructor<[string, string]> = createError(
-  'FST_ORM_TRANSACTION_OPEN', '%s has begun its transaction already and cannot have %s any more: ask for it before the first write, or in the route\'s config.orm', 500)
+/** context, what cannot be done, what to do */
+export const FST_ORM_TRANSACTION_OPEN: ErrorConstructor<[string, string, string]> = createError(
+  'FST_ORM_TRANSACTION_OPEN', '%s has a transaction open: %s. %s', 500)
+
+/** context, the one around it */
+export const FST_ORM_SINGLE_CONNECTION: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_SINGLE_CONNECTION', '%s needs a connection, and the only one of this database is held by the transaction of %s, around it: it would wait for ever. Commit the outer one before (commit()), do this work inside it, or open the inner one before the first write', 500, STATEMENT_ERROR)
+
+/** context, the one around it, connections of the pool, seconds */
+export const FST_ORM_POOL_STARVED: ErrorConstructor<[string, string, string, string]> = createError(
+  'FST_ORM_POOL_STARVED', '%s needs a second connection while %s, around it, holds one, and none of the pool\'s %s has become free in %s s. Commit the outer one before (commit()), open the inner one before the first write, or make the pool larger', 500, STATEMENT_ERROR)
 
 /** context, statement */
 export const FST_ORM_STREAM_OPEN: ErrorConstructor<[string, string]> = createError(
@@ -52,3 +60,7 @@ export const FST_ORM_STREAM_OPEN: ErrorConstructor<[string, string]> = createErr
 /** context, committed databases, databases that are not; cause: what failed */
 export const FST_ORM_PARTIAL_COMMIT: ErrorConstructor<[string, string, string, Cause]> = createError(
   'FST_ORM_PARTIAL_COMMIT', '%s is committed in part: %s committed, %s did not (see the cause). Databases commit one after the other, and what has committed cannot be taken back', 500)
+
+/** host, host that stays; cause: what failed */
+export const FST_ORM_SWITCH_FAILED: ErrorConstructor<[string, string, Cause]> = createError(
+  'FST_ORM_SWITCH_FAILED', 'Cannot switch to %s (see the cause), and stays on %s', 500)

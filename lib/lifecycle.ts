@@ -38,12 +38,17 @@ export interface Lifecycle {
 }
 
 export function createLifecycle (databases: Databases, routes: Routes): Lifecycle {
+  const open = (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
+    const context = new ContextOfRequest(databases, routes, request, reply)
+    request[CONTEXT] = context
+    context.run(done)
+  }
   return {
     openContext (request, reply, done) {
       routes.adopt(request)
-      const context = new ContextOfRequest(databases, routes, request, reply)
-      request[CONTEXT] = context
-      context.run(done)
+      const { beforeContext } = databases
+      if (beforeContext === undefined || routes.of(request).settings === false) return open(request, reply, done)
+      beforeContext().then(() => open(request, reply, done), done)
     },
 
     flushBeforeSerializationForEverybody (request, reply, payload, done) {

@@ -20,6 +20,12 @@ export class OpenStreams {
     return false
   }
 
+  /** These keep a connection each. */
+  get hasOneOutsideTransaction (): boolean {
+    for (const stream of this.#open) if (!stream.isInTransaction) return true
+    return false
+  }
+
   /** It can be cut at once. One that waits for its next row cannot, before that has come. */
   get hasIdleOneInTransaction (): boolean {
     for (const stream of this.#open) if (stream.isInTransaction && !stream.isWaiting) return true

@@ -2,6 +2,9 @@ import { IsolationLevel, type MikroORM } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { inspect } from 'node:util'
 import { FST_ORM_BAD_OPTION } from './errors.ts'
+import { isOrm } from './orm-source.ts'
+import type { SwitchableOrm } from './switchable.ts'
+import type { ContextEntityManager } from './types.ts'
 
 /**
  * When a context begins its transaction: with the first statement that is not provably a read, with the first
@@ -11,12 +14,17 @@ export type TransactionMode = 'on-write' | 'on-query' | false
 
 export type ShouldCommit = (request: FastifyRequest, reply: FastifyReply) => boolean | Promise<boolean>
 
-type Orms = MikroORM<any> | readonly MikroORM<any>[]
+/** Called before each commit of a request, for each database that has something to commit, in its transaction. */
+export type BeforeCommit = (em: ContextEntityManager, request: FastifyRequest) => unknown
+
+/** A database: a MikroORM, or one that moves. */
+type Orm = MikroORM<any> | SwitchableOrm<any, any>
+export type Orms = Orm | readonly Orm[]
 
 export interface ContextOrmOptions {
   /**
-   * The databases: a MikroORM, several of them (each known by its `contextName`; the first is `request.em`), or a
-   * function that makes either. What the function makes is closed with the app (if the function fails, it closes what
+   * The databases: a MikroORM (or what `switchable()` has made), several of them (each known by its `contextName`; the
+   * first is `request.em`), or a function that makes either. What the function makes is closed with the app (if the function fails, it closes what
    * it has opened); what was passed in is not.
    */
   orm: Orms | Promise<Orms> | (() => Orms | Promise<Orms>)
@@ -27,6 +35,40 @@ export interface ContextOrmOptions {
    * database. Default: `reply.statusCode < 400`.
    */
   shouldCommit?: ShouldCommit | undefined
+  /**
+   * Runs before each commit of a request, and of a `runInContext()` inside it: in the transaction, for each database that
+   * has something to commit. What it changes is committed too; if it throws, everything is rolled back. Default: nothing.
+   */
+  beforeCommit?: BeforeCommit | undefined
+}
+
+/** What `runInContext()` takes. */
+export interface RunOptions {
+  /** The databases. Default: those of the context around it; outside of one, `orm` is required. */
+  orm?: Orms | undefined
+  /** Default: `'on-write'`. */
+  transaction?: TransactionMode | undefined
+  /** As for a route. */
+  isolationLevel?: RouteOrmOptions['isolationLevel']
+  /** As for a route. */
+  readOnly?: boolean | undefined
+  /** For error messages and events. Default: the name of the function, or `'runInContext()'`. */
+  name?: string | undefined
+  /**
+   * When it is aborted, the context is rolled back, running queries are cancelled where the database can, and
+   * `runInContext()` rejects with the signal's reason. From when the commit is on its way, it changes nothing.
+   */
+  signal?: AbortSignal | undefined
+}
+
+/** What `atomic()` takes. */
+export interface AtomicOptions {
+  /**
+   * What becomes of a transaction or of pending changes that the context already has: `'commit'` commits them before,
+   * `'rollback'` rolls them back before, `'join'` makes them one with what follows, `'reject'` throws
+   * `FST_ORM_TRANSACTION_OPEN`. Default: `'commit'`.
+   */
+  existing?: 'commit' | 'rollback' | 'join' | 'reject' | undefined
 }
 
 /** What a route says in `config: { orm: … }`. */
@@ -50,8 +92,14 @@ export interface TransactionOptions {
   readonly readOnly?: boolean | undefined
 }
 
+export interface RunSettings extends TransactionOptions {
+  readonly name: string
+  readonly signal?: AbortSignal | undefined
+}
+
 export interface RouteSettings extends TransactionOptions {
   readonly shouldCommit: ShouldCommit
+  readonly beforeCommit?: BeforeCommit | undefined
 }
 
 type Check = readonly [takes: string, isRight: (value: any) => boolean]
@@ -62,13 +110,23 @@ const BOOLEAN: Check = ['true or false', value => typeof value === 'boolean']
 /** What the option `orm` takes. */
 export const ORM_OPTION = 'a MikroORM with an SQL driver (not its em), an array of them, or a function that makes either'
 const ORM: Check = [ORM_OPTION, value => typeof value === 'function' || isPromise(value) || isOrms(value)]
+const OPEN_ORM: Check = ['a MikroORM with an SQL driver (not its em), or an array of them', isOrms]
+const NAME: Check = ['a string', value => typeof value === 'string']
+const SIGNAL: Check = ['an AbortSignal', value => value instanceof AbortSignal]
+const EXISTING: Check = ["'commit', 'rollback', 'join' or 'reject'", value => ['commit', 'rollback', 'join', 'reject'].includes(value)]
 const ISOLATION_LEVELS = Object.values(IsolationLevel)
 const ISOLATION_LEVEL: Check = [`one of '${ISOLATION_LEVELS.join("', '")}'`, value => ISOLATION_LEVELS.includes(value)]
 
-const PLUGIN_OPTIONS: Record<keyof ContextOrmOptions, Check> = { orm: ORM, transaction: TRANSACTION, shouldCommit: FUNCTION }
+const PLUGIN_OPTIONS: Record<keyof ContextOrmOptions, Check> = {
+  orm: ORM, transaction: TRANSACTION, shouldCommit: FUNCTION, beforeCommit: FUNCTION
+}
 const ROUTE_OPTIONS: Record<keyof RouteOrmOptions, Check> = {
   transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, shouldCommit: FUNCTION
 }
+const RUN_OPTIONS: Record<keyof RunOptions, Check> = {
+  orm: OPEN_ORM, transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, name: NAME, signal: SIGNAL
+}
+const ATOMIC_OPTIONS: Record<keyof AtomicOptions, Check> = { existing: EXISTING }
 /** Fastify's own, which `register()` passes on to every plugin. */
 const REGISTER_OPTIONS = ['prefix', 'logLevel', 'logSerializers']
 
@@ -76,6 +134,8 @@ const SNAPSHOT_LEVELS: readonly unknown[] = [IsolationLevel.REPEATABLE_READ, Iso
 
 /** Where an option of the plugin is wrong, as errors say it. */
 export const PLUGIN = 'fastify-context-orm'
+/** The same, and what a context is called that has no name. */
+export const RUN = 'runInContext()'
 
 /** Checks what the plugin was registered with; throws `FST_ORM_BAD_OPTION`. */
 export function checkPluginOptions (options: ContextOrmOptions): RouteSettings {
@@ -83,7 +143,8 @@ export function checkPluginOptions (options: ContextOrmOptions): RouteSettings {
   if (options.orm === undefined) throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM_OPTION, 'nothing')
   return Object.freeze({
     transaction: options.transaction ?? 'on-write',
-    shouldCommit: options.shouldCommit ?? isSuccess
+    shouldCommit: options.shouldCommit ?? isSuccess,
+    beforeCommit: options.beforeCommit
   })
 }
 
@@ -95,15 +156,38 @@ export function checkRouteOptions (route: string, options: RouteOrmOptions | fal
   }
   check(`${route}, config.orm`, options, ROUTE_OPTIONS)
 
-  const { isolationLevel, readOnly, shouldCommit = defaults.shouldCommit } = options
+  const { shouldCommit = defaults.shouldCommit } = options
+  return Object.freeze({ ...transactionOptions(`${route}, config.orm`, options, defaults.transaction), shouldCommit, beforeCommit: defaults.beforeCommit })
+}
+
+/** The settings of a `runInContext()`; throws `FST_ORM_BAD_OPTION`. */
+export function checkRunOptions (options: RunOptions, functionName: string): RunSettings {
+  checkObject(RUN, options)
+  check(RUN, options, RUN_OPTIONS)
+  return { ...transactionOptions(RUN, options, 'on-write'), name: options.name || functionName || RUN, signal: options.signal }
+}
+
+/** What an `atomic()` does; throws `FST_ORM_BAD_OPTION`. */
+export function checkAtomicOptions (options: AtomicOptions): { existing: NonNullable<AtomicOptions['existing']> } {
+  checkObject('atomic()', options)
+  check('atomic()', options, ATOMIC_OPTIONS)
+  return { existing: options.existing ?? 'commit' }
+}
+
+function transactionOptions (where: string, options: Partial<TransactionOptions>, fallback: TransactionMode): TransactionOptions {
+  const { isolationLevel, readOnly } = options
   const wants = isolationLevel !== undefined ? 'isolationLevel' : readOnly === true ? 'readOnly' : undefined
   if (options.transaction === false && wants !== undefined) {
-    throw new FST_ORM_BAD_OPTION(`${route}, config.orm`, wants, "a transaction ('on-write' or 'on-query')", 'transaction: false')
+    throw new FST_ORM_BAD_OPTION(where, wants, "a transaction ('on-write' or 'on-query')", 'transaction: false')
   }
-  let transaction = options.transaction ?? defaults.transaction
+  let transaction = options.transaction ?? fallback
   if (SNAPSHOT_LEVELS.includes(isolationLevel)) transaction = 'on-query'
   else if (wants !== undefined && transaction === false) transaction = 'on-write'
-  return Object.freeze({ transaction, isolationLevel, readOnly, shouldCommit })
+  return { transaction, isolationLevel, readOnly }
+}
+
+function checkObject (where: string, options: unknown): void {
+  if (typeof options !== 'object' || options === null) throw new FST_ORM_BAD_OPTION(where, 'options', 'an object', show(options))
 }
 
 function check (where: string, options: object, known: Record<string, Check>, ignored: string[] = []): void {
@@ -123,13 +207,7 @@ function isSuccess (_request: FastifyRequest, reply: FastifyReply): boolean {
 }
 
 export function isOrms (value: unknown): value is Orms {
-  return Array.isArray(value) ? value.length > 0 && value.every(isSqlOrm) : isSqlOrm(value)
-}
-
-/** By what it does, not by its class: a second copy of MikroORM in the tree must not matter. */
-function isSqlOrm (value: any): value is MikroORM {
-  return typeof value?.em?.fork === 'function' && typeof value.config?.get === 'function' &&
-    typeof value.driver?.getConnection?.()?.getClient === 'function'
+  return Array.isArray(value) ? value.length > 0 && value.every(isOrm) : isOrm(value)
 }
 
 function isPromise (value: any): boolean {

@@ -46,16 +46,21 @@ export class PinnedTransaction {
   readonly #connection: ConnectionInternals
   readonly #pinned: Held<Client>
 
+  /** `COMMIT` was sent, and the connection died: it may have been committed, or not. */
+  isInDoubt = false
+
   private constructor (connection: ConnectionInternals, pinned: Held<Client>, trx: ControlledTransaction) {
     this.#connection = connection
     this.#pinned = pinned
     this.trx = trx
   }
 
-  static async begin (connection: AbstractSqlConnection, settings: TransactionSettings): Promise<PinnedTransaction> {
+  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
+  static async begin (connection: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void): Promise<PinnedTransaction> {
     await connection.ensureConnection()
     const internals = connection as unknown as ConnectionInternals
     const pinned = await hold<Client>(use => connection.getClient().connection().execute(client => {
+      arrived()
       const isQueryOnly = settings.readOnly === true && connection instanceof BaseSqliteConnection
       return isQueryOnly ? withQueryOnly(connection, client, use) : use(client)
     }))
@@ -81,8 +86,8 @@ export class PinnedTransaction {
     try {
       await this.trx.commit().execute()
     } catch (error) {
-      // SQLite leaves the transaction open when a deferred constraint fails
-      await this.trx.rollback().execute().catch(() => {})
+      // SQLite leaves the transaction open when a deferred constraint fails; where it has been closed, this does nothing
+      await this.trx.rollback().execute().catch(() => { this.isInDoubt = true })
       throw error
     } finally {
       await this.#pinned.release()

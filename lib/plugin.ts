@@ -5,7 +5,7 @@ import { FST_ORM_ALREADY_REGISTERED } from './errors.ts'
 import { appendHooks, CONTEXT, createLifecycle, entityManagerOf } from './lifecycle.ts'
 import { checkPluginOptions, type ContextOrmOptions } from './options.ts'
 import { Routes } from './routes.ts'
-import type { RegisteredOrm } from './types.ts'
+import type { RegisteredOrm, RegisteredOrms } from './types.ts'
 
 /**
  * Gives every request its own EntityManager (`request.em`, `em()`), committed before the reply leaves and rolled back
@@ -17,7 +17,9 @@ async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions)
   const databases = await Databases.open(options.orm)
   fastify.addHook('onClose', () => databases.close())
 
-  fastify.decorate('orm', databases.get() as RegisteredOrm)
+  // as getters, since a database may move
+  fastify.decorate('orm', { getter: () => databases.get().orm as RegisteredOrm })
+  fastify.decorate('orms', { getter: () => databases.orms as RegisteredOrms })
   fastify.decorateRequest(CONTEXT, null)
   fastify.decorateRequest('em', { getter: entityManagerOf })
 

@@ -1,14 +1,17 @@
+import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Http2ServerResponse } from 'node:http2'
 import { Context, type Ending } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
 import type { Route, Routes } from './routes.ts'
+import type { ContextEntityManager } from './types.ts'
 
 /** The context of one request. */
 export class ContextOfRequest extends Context {
   readonly #routes: Routes
   readonly #method: string
+  protected readonly waitsForStatements = false
   #reply: FastifyReply | undefined
   #log: FastifyReply['log'] | undefined
   #route: Route | undefined
@@ -29,6 +32,12 @@ export class ContextOfRequest extends Context {
 
   get options (): TransactionOptions | false {
     return this.#knownRoute.settings
+  }
+
+  get beforeCommit (): ((em: EntityManager) => unknown) | undefined {
+    const { beforeCommit } = this.#knownRoute.settings as RouteSettings
+    const request = this.#reply?.request
+    return beforeCommit && request && (em => beforeCommit(em as ContextEntityManager, request))
   }
 
   /** As the route or the plugin says; for contexts that have used a database. */
@@ -53,9 +62,9 @@ export class ContextOfRequest extends Context {
     const onClose = (): void => {
       const ending = raw.writableFinished ? 'close' : 'abort'
       if (ending === 'close' && this.hasUncommitted) {
-        log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call em().commit()`)
+        log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
       }
-      this.rollback(ending) // never rejects
+      this.run(() => this.rollback(ending)) // never rejects
       this.release()
     }
     const isGone = raw.destroyed || (raw as unknown as Http2ServerResponse).stream?.destroyed // which HTTP/2's has instead

@@ -1,9 +1,12 @@
-/** The context that a transaction belongs to, as far as its errors and its log speak of it. */
-export interface TransactionOwner {
-  /** Such as `POST /books`. */
-  readonly name: string
+import type { ConnectionUser } from './connection-wait.ts'
+import type { Savepoint } from './savepoint.ts'
+
+/** The context that a transaction belongs to. */
+export interface TransactionOwner extends ConnectionUser {
   /** What became of it, once it has ended. */
   readonly outcome?: string | undefined
   /** Logs what has failed after the outcome was decided. */
   report (error: unknown, message: string): void
+  /** Its transaction has gone back to a savepoint. */
+  wentBackTo (savepoint: Savepoint): Promise<void>
 }

@@ -1,33 +1,42 @@
 import type { MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
+import { acquireConnection, holderAround } from './connection-wait.ts'
 import type { Context } from './context.ts'
 import { DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import { forkEntityManager, resetTransactionContext } from './entity-manager.ts'
 import { FlushQueue } from './flush-queue.ts'
 import type { TransactionOptions } from './options.ts'
+import type { OrmSource } from './orm-source.ts'
+import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own-transaction.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
+import { Savepoint } from './savepoint.ts'
 
 /**
  * One database within a context: a forked EntityManager and its deferred transaction. (MikroORM's class of the same
  * name, which `em.getUnitOfWork()` returns, is what the EntityManager knows of its entities.)
  */
 export class UnitOfWork {
-  readonly orm: MikroORM
+  readonly source: OrmSource
   readonly em: SqlEntityManager
   readonly owner: Context
   readonly flushes: FlushQueue = new FlushQueue()
+  readonly #orm: MikroORM
   readonly #transaction: DeferredTransaction
   readonly #kysely: DeferredKysely
   readonly #isTransactional: boolean
+  /** Transactions beside that of the context, each on a connection of its own. */
+  #beside = 0
+  #rolledBack: Promise<void> | undefined
 
-  constructor (orm: MikroORM, owner: Context, options: TransactionOptions) {
-    this.orm = orm
+  constructor (source: OrmSource, owner: Context, options: TransactionOptions) {
+    this.source = source
     this.owner = owner
-    this.em = forkEntityManager(orm, this)
+    this.#orm = source.enter()
+    this.em = forkEntityManager(this.#orm, this)
     this.#transaction = new DeferredTransaction(this.em, owner, options)
     const connection = this.em.getConnection('write') as AbstractSqlConnection
-    this.#kysely = new DeferredKysely(this.#transaction, connection.getClient())
+    this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
     this.#isTransactional = options.transaction !== false
     this.attach()
   }
@@ -40,9 +49,41 @@ export class UnitOfWork {
     return this.#transaction.hasBegun
   }
 
-  /** A rollback would have to wait. */
+  /** Is waiting for the connection of its transaction. */
+  get isBeginning (): boolean {
+    return this.#transaction.isBeginning
+  }
+
+  /** A statement of its transaction is running. */
   get isBusy (): boolean {
     return this.#transaction.isBusy
+  }
+
+  /** Its last commit may have been committed, or not: the connection died. */
+  get isInDoubt (): boolean {
+    return this.#transaction.isInDoubt
+  }
+
+  get hasOpenSavepoint (): boolean {
+    return this.#transaction.hasOpenSavepoint
+  }
+
+  /** Entities and collections that a flush would write. */
+  get hasPendingChanges (): boolean {
+    const changes = this.em.getUnitOfWork()
+    changes.computeChangeSets()
+    return changes.getChangeSets().length + changes.getRemoveStack().size +
+      changes.getCollectionUpdates().length + changes.getExtraUpdates().size > 0
+  }
+
+  /** The `em.transactional()` that the caller runs in, if it runs in one. */
+  get savepoint (): Savepoint | undefined {
+    const inner = this.em.getContext(false).getTransactionContext() as unknown
+    return inner instanceof DeferredKysely && inner !== this.#kysely ? inner.part : undefined
+  }
+
+  holdsConnectionOf (pool: AbstractSqlConnection): boolean {
+    return (this.#transaction.holdsConnection || this.#beside > 0) && this.em.getConnection('write') === pool
   }
 
   /** Reads that are running outside the transaction. */
@@ -83,14 +124,30 @@ export class UnitOfWork {
     await this.owner.runOutermost(() => this.em.flush())
   }
 
-  async commitNow (): Promise<void> {
-    await this.flush()
-    await this.#transaction.commit({ last: false })
+  /**
+   * Runs a transaction beside that of the context, as MikroORM does it. Rejects where that would have to wait for the
+   * context's own connection.
+   */
+  async runBeside<T> (transactional: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
+    const pool: AbstractSqlConnection = this.em.getConnection('write')
+    const holder = this.holdsConnectionOf(pool) ? this.owner : holderAround(this.owner, pool)
+    return await runWithOwnHooks(this.owner, withHooks => acquireConnection(this.owner, holder, this.em, arrived => (
+      transactional(async callback => {
+        arrived()
+        this.#beside++
+        try {
+          return await withHooks(callback)
+        } finally {
+          this.#beside--
+        }
+      })
+    )), this.#reportHook)
   }
 
-  async rollbackNow (): Promise<void> {
-    await this.#transaction.rollback({ last: false })
-    this.em.clear()
+  /** Runs an `em.transactional()` inside the transaction that the caller is in. */
+  async runNested<T> (transactional: () => Promise<T>): Promise<T> {
+    const outer = hooksOfOwnTransaction(this.owner)
+    return await (outer === undefined ? transactional() : runWithInnerHooks(this.owner, outer, transactional, this.#reportHook))
   }
 
   /** Refuses writes, and perhaps `reads`, from the start: for whoever asks a context that has ended. */
@@ -110,24 +167,39 @@ export class UnitOfWork {
     }
   }
 
-  /** Gives back what streams still hold. */
+  /** Gives back what streams still hold, and then the database. */
   async release (): Promise<void> {
     await this.#transaction.release()
+    await this.#rolledBack
+    this.source.leave(this.#orm)
   }
 
-  /** Commits what was flushed, and refuses every later write. Resolves with whether there was anything to commit. */
-  async commit (): Promise<boolean> {
+  /**
+   * Commits what was flushed; if that is the `last` time, it refuses every later write. Resolves with whether there was
+   * anything to commit.
+   */
+  async commit ({ last }: { last: boolean }): Promise<boolean> {
     try {
-      return await this.#transaction.commit({ last: true })
+      return await this.#transaction.commit({ last })
     } finally {
-      this.attach()
+      if (last) this.attach()
     }
   }
 
-  /** Rolls back and refuses every later write. Never rejects. */
-  async rollback (): Promise<void> {
-    const rolledBack = this.#transaction.rollback({ last: true })
-    this.attach()
-    await rolledBack
+  /** Rolls back; if that is the `last` time, it refuses every later write. Never rejects. */
+  async rollback ({ last }: { last: boolean }): Promise<void> {
+    this.#rolledBack = this.#transaction.rollback({ last })
+    if (last) this.attach()
+    await this.#rolledBack
+  }
+
+  /** Cancels the statements that are running, where the database can. Resolves when they are done. */
+  async cancel (): Promise<void> {
+    this.#transaction.cancel()
+    await this.#transaction.running
+  }
+
+  readonly #reportHook = (error: unknown): void => {
+    this.owner.report(error, `${this.owner.name}: a hook of an em.transactional() has failed`)
   }
 }

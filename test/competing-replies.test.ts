@@ -215,5 +215,5 @@ onEachDatabase('after reply.hijack(), what is not committed is rolled back with 
   }
   await until(async () => taken() === 0)
   t.strictSame(await titles(), ['/committed'])
-  t.match(log, [{ level: 40, msg: /^GET \/forgotten: the response has closed, .* After reply\.hijack\(\), call em\(\)\.commit\(\)/ }])
+  t.match(log, [{ level: 40, msg: /^GET \/forgotten: the response has closed, .* After reply\.hijack\(\), call commit\(\)/ }])
 })

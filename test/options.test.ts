@@ -28,7 +28,7 @@ onSqlite('each mistake in the options says what is wrong with it', async (t, { o
     [{ orm, transaction: true }, /"transaction" takes 'on-write', 'on-query' or false, got true \(boolean\)/],
     [{ orm, transaction: 'onWrite' }, /"transaction" takes .*, got 'onWrite' \(string\)/],
     [{ orm, shouldCommit: 200 }, /"shouldCommit" takes a function, got 200 \(number\)/],
-    [{ orm, shouldcommit: () => true }, /"shouldcommit" takes no value, as there is no such option \(there are orm, transaction, shouldCommit\), got \[Function: shouldcommit\]/],
+    [{ orm, shouldcommit: () => true }, /"shouldcommit" takes no value, as there is no such option \(there are orm, transaction, shouldCommit, beforeCommit\), got \[Function: shouldcommit\]/],
     [{ orm, toString: 1 }, /"toString" takes no value/]
   ]
   for (const [options, message] of mistakes) {

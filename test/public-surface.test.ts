@@ -6,7 +6,9 @@ import * as errors from '../lib/errors.ts'
 const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
 
 t.test('the package exports these values, and nothing else', async t => {
-  t.strictSame(Object.keys(surface).sort(), ['default', 'em'])
+  t.strictSame(Object.keys(surface).sort(), [
+    'afterCommit', 'afterRollback', 'atomic', 'beforeCommit', 'commit', 'default', 'em', 'rollback', 'runInContext', 'switchable'
+  ])
   t.equal((surface.default as any)[Symbol.for('plugin-meta')].name, 'fastify-context-orm')
   t.equal((surface.default as any)[Symbol.for('plugin-meta')].fastify, '5.x')
 })

@@ -59,8 +59,8 @@ onEachDatabase('em.rollback() leaves a clean EntityManager to go on with', async
   sent.length = 0
   t.equal((await post('/nothing-begun')).status, 200)
   t.strictSame(sent, [])
-  t.match(await (await post('/late-isolation')).json(), { code: 'FST_ORM_TRANSACTION_OPEN', message: "POST /late-isolation has begun its transaction already and cannot have isolationLevel 'serializable' any more" })
-  t.match(await (await post('/late-read-only')).json(), { code: 'FST_ORM_TRANSACTION_OPEN', message: /cannot have readOnly any more/ })
+  t.match(await (await post('/late-isolation')).json(), { code: 'FST_ORM_TRANSACTION_OPEN', message: "POST /late-isolation has a transaction open: isolationLevel 'serializable' cannot be had any more" })
+  t.match(await (await post('/late-read-only')).json(), { code: 'FST_ORM_TRANSACTION_OPEN', message: /readOnly cannot be had any more/ })
 })
 
 onEachDatabase('em.begin({ ctx }) makes a savepoint by hand', async (t, { orm, titles }) => {

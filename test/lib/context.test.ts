@@ -9,7 +9,9 @@ import { Book, Author } from '../support/databases.ts'
 class ContextOfTest extends Context {
   readonly name = 'test'
   readonly options: TransactionOptions = { transaction: 'on-write' }
+  readonly beforeCommit = undefined
   readonly events: string[] = []
+  protected readonly waitsForStatements = false
 
   report (error: unknown): void {
     this.events.push(String(error))

@@ -1,0 +1,165 @@
+import type { AbstractSqlConnection } from '@mikro-orm/sql'
+import { CommitHooks } from './commit-hooks.ts'
+import type { Context } from './context.ts'
+import { FST_ORM_PARTIAL_COMMIT, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
+import type { OrmSource } from './orm-source.ts'
+import { hooksOfOwnTransaction } from './own-transaction.ts'
+import type { Savepoint } from './savepoint.ts'
+import { Turns } from './turns.ts'
+import type { UnitOfWork } from './unit-of-work.ts'
+
+interface Settling {
+  /** Nothing begins after it. */
+  last: boolean
+}
+
+/** What a context in use has: its units of work, which are flushed, committed and rolled back together, and its hooks. */
+export class Work {
+  readonly hooks: CommitHooks = new CommitHooks()
+  /** For `atomic()`, one after the other. */
+  readonly atomics: Turns = new Turns()
+  readonly #owner: Context
+  readonly #units: UnitOfWork[] = []
+
+  constructor (owner: Context) {
+    this.#owner = owner
+  }
+
+  get units (): readonly UnitOfWork[] {
+    return this.#units
+  }
+
+  /** Has begun a transaction, which nothing has ended yet. */
+  get hasBegun (): boolean {
+    return this.#units.some(unit => unit.hasBegun)
+  }
+
+  get hasPendingChanges (): boolean {
+    return this.#units.some(unit => unit.hasPendingChanges)
+  }
+
+  /** Where the caller is: the innermost `em.transactional()` of each database that has one. */
+  get savepoints (): Savepoint[] {
+    return this.#units.flatMap(unit => unit.savepoint ?? [])
+  }
+
+  unitOf (source: OrmSource): UnitOfWork | undefined {
+    return this.#units.find(unit => unit.source === source)
+  }
+
+  add (unit: UnitOfWork): void {
+    this.#units.push(unit)
+  }
+
+  holdsConnectionOf (pool: AbstractSqlConnection): boolean {
+    return this.#units.some(unit => unit.holdsConnectionOf(pool))
+  }
+
+  /** Flushes every unit of work, so that generated ids and defaults are known. */
+  async flush (): Promise<void> {
+    for (const unit of this.#units) await unit.flush()
+  }
+
+  /**
+   * All that a commit is preceded by: flushes, and what runs before a commit, whose changes are flushed in turn. It may
+   * be overtaken by an ending of the context.
+   */
+  async prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> {
+    const announced = new Set<UnitOfWork>()
+    const { beforeCommit } = this.#owner
+    for (let hasMore = true; hasMore;) {
+      for (const unit of units) await unit.flush()
+      if (this.#owner.ending !== undefined) return
+      hasMore = this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
+      if (beforeCommit === undefined) continue
+      for (const unit of units) {
+        if (!unit.hasBegun || announced.has(unit)) continue
+        announced.add(unit)
+        hasMore = true
+        await this.#owner.runOutermost(() => beforeCommit(unit.em))
+      }
+    }
+  }
+
+  /**
+   * Commits one database after the other. When one fails, the rest is rolled back, and the error thrown; hooks stay only
+   * if everything is rolled back for certain.
+   */
+  async commit ({ last }: Settling, units: readonly UnitOfWork[] = this.#units): Promise<void> {
+    const committed: UnitOfWork[] = []
+    try {
+      for (const unit of units) {
+        if (await unit.commit({ last })) committed.push(unit)
+      }
+    } catch (error) {
+      await Promise.all(units.map(unit => unit.rollback({ last })))
+      if (committed.length > 0 || units.some(unit => unit.isInDoubt)) this.hooks.clear()
+      if (committed.length === 0) throw error
+      const rest = units.filter(unit => !committed.includes(unit))
+      throw new FST_ORM_PARTIAL_COMMIT(this.#owner.name, names(committed), names(rest), { cause: error })
+    }
+  }
+
+  /** Commits by hand, and goes on. What fails has been rolled back, with a clean EntityManager to go on with. */
+  async commitNow (units: readonly UnitOfWork[] = this.#units): Promise<void> {
+    this.assertNoSavepoint('a commit')
+    try {
+      await this.prepareCommit(units)
+      this.#owner.assertOpen('commit()')
+      await this.commit({ last: false }, units)
+    } catch (error) {
+      if (this.#owner.ending === undefined) await this.rollbackNow(units)
+      throw error
+    }
+    if (this.#isAll(units)) await this.runAfterCommit()
+  }
+
+  /** Rolls back by hand, and goes on with a clean EntityManager. */
+  async rollbackNow (units: readonly UnitOfWork[] = this.#units): Promise<void> {
+    await Promise.all(units.map(async unit => {
+      await unit.rollback({ last: false })
+      unit.em.clear()
+    }))
+    if (this.#isAll(units)) await this.runAfterRollback()
+  }
+
+  async runAfterCommit (): Promise<void> {
+    await this.#owner.runOutermost(() => this.hooks.runAfterCommit(error => this.#report(error, 'afterCommit')))
+  }
+
+  async runAfterRollback (): Promise<void> {
+    await this.#owner.runOutermost(() => this.hooks.runAfterRollback(error => this.#report(error, 'afterRollback')))
+  }
+
+  async wentBackTo (savepoint: Savepoint): Promise<void> {
+    await this.hooks.rollbackTo(savepoint, error => this.#report(error, 'afterRollback'))
+  }
+
+  /** Whoever ends the transaction from within, or from beside, an `em.transactional()` or `atomic()` ends that as well. */
+  assertCanSettle (what: string): void {
+    if (hooksOfOwnTransaction(this.#owner) !== undefined) this.#refuse(what, 'a transaction from within another one')
+    if (this.atomics.isTaken) this.#refuse(what, 'atomic(), which has not returned')
+    this.assertNoSavepoint(what)
+  }
+
+  assertNoSavepoint (what: string): void {
+    if (this.#units.some(unit => unit.hasOpenSavepoint)) this.#refuse(what, 'em.transactional(), which has not returned')
+  }
+
+  #refuse (what: string, transaction: string): never {
+    throw new FST_ORM_TRANSACTION_OPEN(this.#owner.name, `${what} would end ${transaction}`, 'Return from it, which commits, or throw, which rolls back; give parallel work a context of its own: runInContext()')
+  }
+
+  /** Nothing would be left uncommitted: hooks wait for all of the context. */
+  #isAll (units: readonly UnitOfWork[]): boolean {
+    return this.#units.every(unit => units.includes(unit) || !unit.hasBegun)
+  }
+
+  #report (error: unknown, kind: string): void {
+    this.#owner.report(error, `${this.#owner.name}: an ${kind} hook has failed`)
+  }
+}
+
+function names (units: readonly UnitOfWork[]): string {
+  return units.map(unit => `"${unit.name}"`).join(', ')
+}
