@@ -1,5 +1,5 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
-import { acquireConnection, holderAround } from './connection-wait.ts'
+import { acquireConnection, acquireForTransaction, holdersAround } from './connection-wait.ts'
 import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED } from './errors.ts'
 import { hold } from './hold.ts'
 import { OpenStreams } from './open-streams.ts'
@@ -7,6 +7,7 @@ import type { TransactionMode, TransactionOptions } from './options.ts'
 import {
   PinnedTransaction, type DatabaseConnection, type Query, type QueryOptions, type Result, type TransactionSettings
 } from './pinned-transaction.ts'
+import { PoolGate } from './pool-gate.ts'
 import type { Savepoint } from './savepoint.ts'
 import { isModification, isRead, shorten } from './statement.ts'
 import { TransactionEvents } from './transaction-events.ts'
@@ -251,8 +252,8 @@ export class DeferredTransaction {
     const pool = this.#readPool()
     const executor = pool.getClient().getExecutor()
     if (!executor.adapter.supportsMultipleConnections) this.#assertNoStream(sql)
-    const holder = pool === this.#writePool() ? holderAround(this.#owner, pool) : undefined
-    const read = acquireConnection(this.#owner, holder, this.#em, arrived => executor.provideConnection(async connection => {
+    const holders = pool === this.#writePool() ? holdersAround(this.#owner, pool) : []
+    const read = acquireConnection(this.#owner, holders, this.#em, arrived => executor.provideConnection(async connection => {
       arrived()
       if (this.#refusesReads) throw this.#endedError(sql)
       return await this.#track(connection, use)
@@ -320,9 +321,10 @@ export class DeferredTransaction {
   async #open (settings: TransactionSettings): Promise<PinnedTransaction> {
     await this.#events.beforeStart()
     const pool = this.#writePool()
-    const holder = this.#streams.hasOneOutsideTransaction ? this.#owner : holderAround(this.#owner, pool)
+    const around = holdersAround(this.#owner, pool)
+    const holders = this.#streams.hasOneOutsideTransaction ? [this.#owner, ...around] : around
     const { sessionContext = this.#em.getTransactionSessionContext() } = settings
-    const transaction = await acquireConnection(this.#owner, holder, this.#em, arrived => (
+    const transaction = await acquireForTransaction(this.#owner, holders, this.#em, arrived => (
       PinnedTransaction.begin(pool, { ...settings, sessionContext }, () => {
         arrived()
         if (this.isRolledBack) throw this.#endedError('begin')
@@ -334,6 +336,7 @@ export class DeferredTransaction {
     } catch (error) {
       this.#begun = undefined
       await this.#rollback(transaction)
+      PoolGate.of(this.#em).leave()
       throw error
     }
     return transaction
@@ -352,6 +355,7 @@ export class DeferredTransaction {
       } finally {
         this.#begun = this.#beginning = this.#failure = undefined
         this.#savepoints.clear()
+        PoolGate.of(this.#em).leave()
       }
     })
   }

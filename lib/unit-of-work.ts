@@ -1,6 +1,6 @@
 import type { MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
-import { acquireConnection, holderAround } from './connection-wait.ts'
+import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import type { Context } from './context.ts'
 import { DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
@@ -10,6 +10,7 @@ import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own-transaction.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
+import { PoolGate } from './pool-gate.ts'
 import { Savepoint } from './savepoint.ts'
 
 /**
@@ -130,9 +131,10 @@ export class UnitOfWork {
    */
   async runBeside<T> (transactional: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
     const pool: AbstractSqlConnection = this.em.getConnection('write')
-    const holder = this.holdsConnectionOf(pool) ? this.owner : holderAround(this.owner, pool)
-    return await runWithOwnHooks(this.owner, withHooks => acquireConnection(this.owner, holder, this.em, arrived => (
-      transactional(async callback => {
+    const around = holdersAround(this.owner, pool)
+    const holders = this.holdsConnectionOf(pool) ? [this.owner, ...around] : around
+    return await runWithOwnHooks(this.owner, async withHooks => {
+      const result = await acquireForTransaction(this.owner, holders, this.em, arrived => transactional(async callback => {
         arrived()
         this.#beside++
         try {
@@ -140,8 +142,10 @@ export class UnitOfWork {
         } finally {
           this.#beside--
         }
-      })
-    )), this.#reportHook)
+      }))
+      PoolGate.of(this.em).leave()
+      return result
+    }, this.#reportHook)
   }
 
   /** Runs an `em.transactional()` inside the transaction that the caller is in. */

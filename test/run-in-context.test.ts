@@ -183,7 +183,7 @@ onPostgres('an aborted signal cancels the running query, rolls back and rejects 
     const controller = new AbortController()
     const running = runInContext({ orm, signal: controller.signal }, async () => {
       if (sql.startsWith('insert')) await em().insert(Book, { title: 'early' })
-      await em<any>().execute(sql)
+      await (em() as any).execute(sql)
     })
     const activity = (): Promise<unknown[]> => observe(`select pid from pg_stat_activity where query = '${sql.replaceAll("'", "''")}' and state = 'active' and wait_event is distinct from 'ClientRead'`)
     await until(async () => (await activity()).length === 1)
