@@ -150,14 +150,15 @@ export class DeferredTransaction {
 
   async openSavepoint (savepoint: Savepoint, open: (trx: Trx) => Promise<unknown>): Promise<void> {
     await savepoint.enter()
+    this.#savepoints.add(savepoint)
     try {
       await this.#command('savepoint', savepoint, open)
     } catch (error) {
-      savepoint.leave()
+      this.#leave(savepoint)
       throw error
     }
     savepoint.failureBefore = this.#failure
-    this.#savepoints.add(savepoint)
+    savepoint.isOpen = true
   }
 
   async releaseSavepoint (savepoint: Savepoint, release: (trx: Trx) => Promise<unknown>): Promise<void> {
@@ -301,7 +302,7 @@ export class DeferredTransaction {
 
   #noteForeignWrite (sql: string, part: Savepoint): void {
     for (const savepoint of this.#savepoints) {
-      if (!part.isWithin(savepoint) && !isRead(sql)) savepoint.hasForeignWrites = true
+      if (savepoint.isOpen && !part.isWithin(savepoint) && !isRead(sql)) savepoint.hasForeignWrites = true
     }
   }
 

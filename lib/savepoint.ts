@@ -12,6 +12,7 @@ export class Savepoint {
   readonly #children = new Turns()
   #leave = (): void => {}
 
+  isOpen = false
   /** The transaction's failure when the savepoint was made: what failed before it, going back to it does not mend. */
   failureBefore: unknown
   /** Going back to it would take along what was written by somebody else. */
