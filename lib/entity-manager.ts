@@ -147,6 +147,8 @@ async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callba
 }
 
 async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, options]: Transactional): Promise<unknown> {
+  // the same here: they would be committed beside the context, which may fail
+  await em.flush()
   return await unit.runBeside(withHooks => inherited(em).transactional.call(em, inner => withHooks(async () => {
     const result = await callback(inside(inner, unit))
     await inner.flush()

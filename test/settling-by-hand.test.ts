@@ -1,4 +1,4 @@
-import { em } from '../index.ts'
+import { commit, em, rollback, runInContext } from '../index.ts'
 import { Book, onEachDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 
@@ -92,4 +92,106 @@ onEachDatabase('a transaction that has failed can be rolled back by hand', async
   })
   t.equal((await post('/')).status, 200)
   t.strictSame(await titles(), ['Persuasion'])
+})
+
+onEachDatabase('commit() flushes and commits now, and the next write begins a new transaction', async (t, { orm, titles, sent, taken }) => {
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      await commit() // nothing to commit yet
+      em().create(Book, { title: 'kept' })
+      await commit()
+      t.strictSame(await titles(), ['kept'])
+      t.equal(taken(), 0)
+      em().create(Book, { title: 'lost' })
+      await em().flush()
+      throw new Error('no')
+    })
+  })
+  t.equal((await post('/')).status, 500)
+  t.strictSame(await titles(), ['kept'])
+  t.strictSame(sent.filter(sql => /^(begin|commit|rollback)$/.test(sql)), ['begin', 'commit', 'begin', 'rollback'])
+})
+
+onEachDatabase('rollback() drops what is flushed and what is pending, and goes on', async (t, { orm, titles, taken }) => {
+  await runInContext({ orm }, async () => {
+    await rollback() // nothing to roll back yet
+    await em().insert(Book, { title: 'flushed' })
+    em().create(Book, { title: 'pending' })
+    await rollback()
+    t.equal(taken(), 0)
+    t.strictSame([...em().getUnitOfWork().getPersistStack()], [])
+    em().create(Book, { title: 'kept' })
+  })
+  t.strictSame(await titles(), ['kept'])
+})
+
+onEachDatabase('a commit() that fails has rolled back, and the context can go on', async (t, { orm, titles }) => {
+  await runInContext({ orm }, async () => {
+    await em().insert(Book, { title: 'Emma' })
+    em().create(Book, { title: 'Emma' })
+    await t.rejects(commit(), { name: 'UniqueConstraintViolationException' })
+    t.strictSame([...em().getUnitOfWork().getPersistStack()], [])
+    em().create(Book, { title: 'Persuasion' })
+  })
+  t.strictSame(await titles(), ['Persuasion'])
+})
+
+onEachDatabase('two commit() at once are one, and one after the end is refused', async (t, { orm, titles, sent }) => {
+  let late: Promise<unknown>[] = []
+  const go = Promise.withResolvers<void>()
+  await runInContext({ orm, name: 'job' }, async () => {
+    em().create(Book, { title: 'Emma' })
+    await Promise.all([commit(), commit()])
+    late = [commit, rollback].map(settle => go.promise.then(() => settle()).catch(error => error))
+  })
+  go.resolve()
+  for (const error of await Promise.all(late)) t.match(error, { code: 'FST_ORM_CONTEXT_ENDED', message: /^job has ended \(committed\), which is too late for this: (commit|rollback)\(\)/ })
+  t.strictSame(await titles(), ['Emma'])
+  t.equal(sent.filter(sql => sql === 'commit').length, 1)
+  await t.rejects(commit(), { code: 'FST_ORM_NO_CONTEXT', message: /^commit\(\) outside a context/ })
+  await t.rejects(rollback(), { code: 'FST_ORM_NO_CONTEXT', message: /^rollback\(\) outside a context/ })
+})
+
+onEachDatabase('rollback() of what an abort has rolled back already does nothing', async (t, { orm, titles }) => {
+  const controller = new AbortController()
+  const rolledBack = Promise.withResolvers<void>()
+  await t.rejects(runInContext({ orm, signal: controller.signal }, async () => {
+    try {
+      await em().insert(Book, { title: 'Emma' })
+      controller.abort()
+      await em().insert(Book, { title: 'late' })
+    } catch {
+      await rollback()
+      rolledBack.resolve()
+    }
+  }), { name: 'AbortError' })
+  await rolledBack.promise
+  t.strictSame(await titles(), [])
+})
+
+onEachDatabase('with transaction: false, commit() flushes, and rollback() drops what is pending', async (t, { orm, titles }) => {
+  await runInContext({ orm, transaction: false }, async () => {
+    em().create(Book, { title: 'Emma' })
+    await commit()
+    t.strictSame(await titles(), ['Emma'])
+    em().create(Book, { title: 'pending' })
+    await rollback()
+  })
+  t.strictSame(await titles(), ['Emma'])
+})
+
+onEachDatabase('a hijacked reply is committed by hand', async (t, { orm, titles, taken }) => {
+  const { get, log } = await startServer(t, { orm }, app => {
+    app.get('/', async (_request, reply) => {
+      reply.hijack()
+      em().create(Book, { title: 'kept' })
+      await commit()
+      em().create(Book, { title: 'never flushed' })
+      reply.raw.end('done')
+    })
+  })
+  t.equal(await (await get('/')).text(), 'done')
+  t.strictSame(await titles(), ['kept'])
+  t.equal(taken(), 0)
+  t.strictSame(log, [])
 })

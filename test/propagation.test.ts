@@ -1,0 +1,99 @@
+import { TransactionPropagation } from '@mikro-orm/core'
+import { em, runInContext } from '../index.ts'
+import { Book, onEachDatabase, onPostgres } from './support/databases.ts'
+
+const { MANDATORY, NESTED, NEVER, NOT_SUPPORTED, REQUIRED, REQUIRES_NEW, SUPPORTS } = TransactionPropagation
+
+/**
+ * In a context there is a transaction, though it may not have begun. So: which EntityManager the callback gets, what is
+ * left when the callback fails and the error is caught, and what when the context fails afterwards.
+ */
+const EXPECTED: Record<string, { isInner: boolean, callbackFails: string[], contextFails: string[] }> = {
+  [REQUIRED]: { isInner: true, callbackFails: ['after', 'before'], contextFails: [] },
+  [NESTED]: { isInner: true, callbackFails: ['after', 'before'], contextFails: [] },
+  [SUPPORTS]: { isInner: false, callbackFails: ['after', 'before', 'callback'], contextFails: [] },
+  [MANDATORY]: { isInner: false, callbackFails: ['after', 'before', 'callback'], contextFails: [] },
+  [REQUIRES_NEW]: { isInner: true, callbackFails: ['after', 'before'], contextFails: ['callback'] },
+  [NOT_SUPPORTED]: { isInner: true, callbackFails: ['after', 'before', 'callback'], contextFails: ['callback'] }
+}
+
+for (const [propagation, { isInner, callbackFails, contextFails }] of Object.entries(EXPECTED)) {
+  const onDatabases = propagation === REQUIRES_NEW || propagation === NOT_SUPPORTED ? onPostgres : onEachDatabase
+  for (const hasBegun of [true, false]) {
+    onDatabases(`em.transactional() with ${propagation}, the context's transaction ${hasBegun ? 'begun' : 'not begun'}`, async (t, { orm, titles, taken }) => {
+      const before = async (): Promise<void> => {
+        em().create(Book, { title: 'before' })
+        if (hasBegun) await em().flush()
+      }
+      await runInContext({ orm }, async () => {
+        await before()
+        await em().transactional(async inner => {
+          t.equal(inner !== em().getContext() || inner.getTransactionContext() === undefined, propagation === NOT_SUPPORTED)
+          await inner.insert(Book, { title: 'callback' })
+          throw new Error('no')
+        }, { propagation: propagation as any }).catch(() => {})
+        em().create(Book, { title: 'after' })
+      })
+      t.strictSame(await titles(), callbackFails)
+      await orm.em.fork().nativeDelete(Book, {})
+
+      await t.rejects(runInContext({ orm }, async () => {
+        const outer = em()
+        await before()
+        await em().transactional(async inner => {
+          t.equal(inner !== outer, isInner)
+          inner.create(Book, { title: 'callback' })
+        }, { propagation: propagation as any })
+        await em().flush()
+        throw new Error('no')
+      }), { message: 'no' })
+      t.strictSame(await titles(), contextFails)
+      t.equal(taken(), 0)
+    })
+  }
+}
+
+onEachDatabase('em.transactional() with never throws: a context is a transaction, also before it begins', async (t, { orm, sent }) => {
+  for (const manager of [() => em(), () => orm.em]) {
+    await runInContext({ orm }, async () => {
+      await t.rejects(manager().transactional(async () => { t.fail('must not run') }, { propagation: NEVER }), { name: 'TransactionStateError', message: /never/ })
+    })
+  }
+  await runInContext({ orm, transaction: false }, async () => {
+    t.equal(await em().transactional(async inner => await inner.count(Book), { propagation: NEVER }), 0, 'with transaction: false there is none')
+    await t.rejects(em().transactional(async () => {}, { propagation: MANDATORY }), { name: 'TransactionStateError' })
+  })
+  t.equal(sent.length, 1)
+})
+
+onEachDatabase('all propagations work inside an em.transactional(), which is inside the context', async (t, { orm, kind, titles }) => {
+  await t.rejects(runInContext({ orm }, async () => {
+    await em().transactional(async inner => {
+      await inner.insert(Book, { title: 'inner' })
+      for (const propagation of [REQUIRED, NESTED, SUPPORTS, MANDATORY]) {
+        await inner.transactional(async innermost => { innermost.create(Book, { title: propagation }) }, { propagation })
+        await orm.em.transactional(async innermost => { innermost.create(Book, { title: `${propagation} of orm.em` }) }, { propagation })
+      }
+      t.equal(await em().count(Book), 9)
+      await t.rejects(inner.transactional(async () => {}, { propagation: NEVER }), { name: 'TransactionStateError' })
+      if (kind === 'sqlite') return
+      await inner.transactional(async own => { own.create(Book, { title: 'own' }) }, { propagation: REQUIRES_NEW })
+      await inner.transactional(async own => { own.create(Book, { title: 'none' }) }, { propagation: NOT_SUPPORTED })
+    })
+    throw new Error('no')
+  }), { message: 'no' })
+  t.strictSame(await titles(), kind === 'sqlite' ? [] : ['none', 'own'])
+})
+
+onEachDatabase('what is pending when an inner em.transactional() fails is not lost with it', async (t, { orm, titles }) => {
+  await runInContext({ orm }, async () => {
+    await em().transactional(async inner => {
+      inner.create(Book, { title: 'pending' })
+      await inner.transactional(async innermost => {
+        innermost.create(Book, { title: 'innermost' })
+        throw new Error('no')
+      }).catch(() => {})
+    })
+  })
+  t.strictSame(await titles(), ['pending'])
+})
