@@ -37,6 +37,12 @@ interface Generation<Host, Orm> {
  * Makes a database that can move: `create` makes a MikroORM for a host, of the same `contextName` each time. Resolves
  * when it is connected to `host`. Throws what `create` throws, and what connecting does.
  */
+export function switchable<Orm extends MikroORM<any>> (
+  create: (host: string) => Orm | Promise<Orm>, host: string, options?: SwitchableOptions<string, Orm>
+): Promise<SwitchableOrm<string, Orm>>
+export function switchable<Host, Orm extends MikroORM<any>> (
+  create: (host: Host) => Orm | Promise<Orm>, host: Host, options?: SwitchableOptions<Host, Orm>
+): Promise<SwitchableOrm<Host, Orm>>
 export async function switchable<Host, Orm extends MikroORM<any>> (
   create: (host: Host) => Orm | Promise<Orm>, host: Host, options: SwitchableOptions<Host, Orm> = {}
 ): Promise<SwitchableOrm<Host, Orm>> {
