@@ -1,5 +1,6 @@
 import { RequestContext, TransactionContext, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
+import type { FastifyBaseLogger } from 'fastify'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CommitHook, HookKind } from './commit-hooks.ts'
 import type { Databases } from './databases.ts'
@@ -55,8 +56,14 @@ export abstract class Context {
   /** Called when the context has ended. */
   protected abstract onEnd (): void
 
-  /** Logs what has failed after the outcome was decided. */
-  abstract report (error: unknown, message: string): void
+  /** Where the context logs to, if it has a logger. */
+  abstract get log (): FastifyBaseLogger | undefined
+
+  /** Logs what has failed after the outcome was decided; without a logger, as a warning of the process. */
+  report (error: unknown, message: string): void {
+    if (this.log !== undefined) return this.log.error({ err: error }, message)
+    process.emitWarning(message, { type: 'FastifyContextOrmWarning', detail: error instanceof Error ? error.stack : String(error) })
+  }
 
   get ending (): Ending | undefined {
     return this.#ending

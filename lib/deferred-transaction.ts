@@ -254,10 +254,9 @@ export class DeferredTransaction {
     const executor = pool.getClient().getExecutor()
     if (!executor.adapter.supportsMultipleConnections) this.#assertNoStream(sql)
     const holders = pool === this.#writePool() ? holdersAround(this.#owner, pool) : []
-    const read = acquireConnection(this.#owner, holders, this.#em, arrived => executor.provideConnection(async connection => {
+    const read = acquireConnection(this.#owner, holders, this.#em, arrived => executor.provideConnection(connection => {
       arrived()
-      if (this.#refusesReads) throw this.#endedError(sql)
-      return await this.#track(connection, use)
+      return this.#track(connection, use)
     }))
     const forget = (): void => { this.#reads.delete(read) }
     this.#reads.add(read)

@@ -99,8 +99,6 @@ const methods = {
 /** Those of an EntityManager inside `em.transactional()`, which is otherwise MikroORM's. */
 const innerMethods = {
   async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    const current = this.getContext(false)
-    if (current !== this) return await current.transactional(callback, options)
     return await runTransactional(this, this[AROUND], callback, options)
   }
 }
@@ -139,7 +137,9 @@ function inherited (em: EntityManager): EntityManager {
 async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callback, options = {}]: Transactional): Promise<unknown> {
   const { propagation = TransactionPropagation.NESTED } = options
   if (ON_ITS_OWN.includes(propagation)) return await runBeside(em, unit, callback, options)
-  const run = (): Promise<unknown> => inherited(em).transactional.call(em, inner => callback(inside(inner, unit)), options)
+  const run = (): Promise<unknown> => (
+    inherited(em).transactional.call(em, inner => unit.runInside(inner, () => callback(inside(inner, unit))), options)
+  )
   if (propagation !== TransactionPropagation.NESTED) return await run()
   // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
   await em.flush()

@@ -69,7 +69,7 @@ export class PoolGate {
 function sizeOf (em: SqlEntityManager): number {
   const options: unknown = em.config.get('driverOptions')
   // a Kysely or a dialect of the user's own, whose size is not known
-  if (typeof options === 'function' || (options as { getExecutor?: unknown })?.getExecutor !== undefined) return Infinity
-  const { max, connectionLimit } = (options ?? {}) as { max?: number, connectionLimit?: number }
-  return max ?? connectionLimit ?? em.config.get('pool')?.max ?? DEFAULT_SIZE
+  if (typeof options !== 'object' || options === null || 'getExecutor' in options || 'createDriver' in options) return Infinity
+  const { max, connectionLimit } = options as { max?: number, connectionLimit?: number }
+  return max ?? connectionLimit ?? em.config.get('pool').max ?? DEFAULT_SIZE
 }

@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import type { Http2ServerResponse } from 'node:http2'
 import { Context, type Ending } from './context.ts'
 import type { Databases } from './databases.ts'
@@ -51,8 +51,8 @@ export class ContextOfRequest extends Context {
     super.endUntouched(ending)
   }
 
-  report (error: unknown, message: string): void {
-    this.#log?.error({ err: error }, message)
+  get log (): FastifyBaseLogger | undefined {
+    return this.#log ?? this.#reply?.log
   }
 
   /** The safety net: whatever has not ended the context before the response closes, this does. */

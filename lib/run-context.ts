@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core'
+import type { FastifyBaseLogger } from 'fastify'
 import { Context } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { TransactionOptions } from './options.ts'
@@ -15,14 +16,15 @@ export class ContextOfRun extends Context {
   readonly beforeCommit: ((em: EntityManager) => unknown) | undefined
   protected readonly waitsForStatements = true
   readonly #signal: AbortSignal | undefined
-  readonly #around: Context | undefined
+  /** That of the request that it is part of. */
+  readonly log: FastifyBaseLogger | undefined
 
   constructor (databases: Databases, { name, signal, ...options }: RunSettings, around: Context | undefined) {
     super(databases)
     this.name = name
     this.options = options
     this.#signal = signal
-    this.#around = around
+    this.log = around?.log
     this.beforeCommit = around?.databases === databases ? around.beforeCommit : undefined
   }
 
@@ -44,12 +46,6 @@ export class ContextOfRun extends Context {
     }
   }
 
-  /** By the request that it is part of, or as a warning of the process. */
-  report (error: unknown, message: string): void {
-    if (this.#around !== undefined) return this.#around.report(error, message)
-    process.emitWarning(message, { type: 'FastifyContextOrmWarning', detail: error instanceof Error ? error.stack : String(error) })
-  }
-
   protected onFirstUse (): void {}
 
   protected onEnd (): void {}
@@ -58,12 +54,12 @@ export class ContextOfRun extends Context {
     try {
       const result = await fn()
       await this.commit('return')
-      return this.#isAborted ? await aborted : result
+      if (!this.#isAborted) return result
     } catch (error) {
       await this.rollback('throw')
-      if (this.#isAborted) return await aborted
-      throw error
+      if (!this.#isAborted) throw error
     }
+    return await aborted
   }
 
   get #isAborted (): boolean {

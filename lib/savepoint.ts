@@ -1,5 +1,9 @@
-import { hold } from './hold.ts'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { hold, type Held } from './hold.ts'
 import { Turns } from './turns.ts'
+
+/** The savepoint that the caller runs in. */
+const inside = new AsyncLocalStorage<Savepoint>()
 
 /**
  * What an `em.transactional()` inside a context opens; without a parent, the transaction itself.
@@ -8,9 +12,9 @@ import { Turns } from './turns.ts'
  * open side by side would be the end of the other.
  */
 export class Savepoint {
-  readonly parent: Savepoint | undefined
+  parent: Savepoint | undefined
   readonly #children = new Turns()
-  #leave = (): void => {}
+  #turn: Held<void> | undefined
 
   isOpen = false
   /** The transaction's failure when the savepoint was made: what failed before it, going back to it does not mend. */
@@ -27,13 +31,22 @@ export class Savepoint {
     return this === other || this.parent?.isWithin(other) === true
   }
 
+  /** Runs what the savepoint is made for. */
+  run<T> (callback: () => T): T {
+    return inside.run(this, callback)
+  }
+
   /** Waits until the savepoints are left that its parent has open. */
   async enter (): Promise<void> {
-    const turn = await hold<void>(use => this.parent!.#children.run(use))
-    this.#leave = turn.release
+    // one that is open waits for the caller, who has come by an EntityManager from outside of it
+    let around = inside.getStore()
+    while (around?.isOpen === false) around = around.parent
+    if (around?.isWithin(this.parent!)) this.parent = around
+    this.#turn = await hold<void>(use => this.parent!.#children.run(use))
   }
 
   leave (): void {
-    this.#leave()
+    this.isOpen = false
+    this.#turn!.release()
   }
 }

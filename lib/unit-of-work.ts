@@ -1,4 +1,4 @@
-import type { MikroORM } from '@mikro-orm/core'
+import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import type { Context } from './context.ts'
@@ -79,8 +79,13 @@ export class UnitOfWork {
 
   /** The `em.transactional()` that the caller runs in, if it runs in one. */
   get savepoint (): Savepoint | undefined {
-    const inner = this.em.getContext(false).getTransactionContext() as unknown
-    return inner instanceof DeferredKysely && inner !== this.#kysely ? inner.part : undefined
+    return this.#savepointOf(this.em.getContext(false))
+  }
+
+  /** Runs the callback of an `em.transactional()`, which gets `inner`. */
+  runInside<T> (inner: EntityManager, callback: () => T): T {
+    const savepoint = this.#savepointOf(inner)
+    return savepoint === undefined ? callback() : savepoint.run(callback)
   }
 
   holdsConnectionOf (pool: AbstractSqlConnection): boolean {
@@ -201,6 +206,11 @@ export class UnitOfWork {
   async cancel (): Promise<void> {
     this.#transaction.cancel()
     await this.#transaction.running
+  }
+
+  #savepointOf (em: EntityManager): Savepoint | undefined {
+    const kysely = em.getTransactionContext() as unknown
+    return kysely instanceof DeferredKysely && kysely !== this.#kysely ? kysely.part : undefined
   }
 
   readonly #reportHook = (error: unknown): void => {

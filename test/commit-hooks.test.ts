@@ -293,3 +293,40 @@ onEachDatabase('hooks have to be functions, and need a context', async (t, { orm
     await t.rejects(runInContext({ orm }, () => register('mail' as any)), { code: 'FST_ORM_BAD_OPTION', message: /"hook" takes a function, got 'mail' \(string\)/ })
   }
 })
+
+onEachDatabase('a hook that fails in a branch of a request is logged by the request', async (t, { orm }) => {
+  const { post, log } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      await runInContext({ name: 'branch' }, () => { afterCommit(() => { throw new Error('mail') }) })
+      return 'ok'
+    })
+  })
+  t.equal((await post('/')).status, 200)
+  t.match(log, [{ level: 50, reqId: 'req-1', msg: 'branch: an afterCommit hook has failed', err: { message: 'mail' } }])
+})
+
+onPostgres('a hook that fails in a transaction beside that of the context is logged as well', async (t, { orm, titles }) => {
+  const { post, log } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      await em().transactional(async own => {
+        await own.insert(Book, { title: 'own' })
+        afterCommit(() => { throw new Error('mail') })
+      }, { propagation: TransactionPropagation.REQUIRES_NEW })
+      return 'ok'
+    })
+  })
+  t.equal((await post('/')).status, 200)
+  t.strictSame(await titles(), ['own'])
+  t.match(log, [{ level: 50, msg: 'POST /: a hook of an em.transactional() has failed', err: { message: 'mail' } }])
+})
+
+onEachDatabase('once the commit is on its way, it is too late for a hook', async (t, { orm }) => {
+  const late: unknown[] = []
+  await runInContext({ orm, name: 'job' }, async () => {
+    await em().insert(Book, { title: 'Emma' })
+    em().getEventManager().registerSubscriber({
+      beforeTransactionCommit () { try { afterCommit(() => {}) } catch (error) { late.push(error) } }
+    })
+  })
+  t.match(late, [{ code: 'FST_ORM_CONTEXT_ENDED', message: /^job has ended \(it is being settled\), which is too late for this: afterCommit\(\)/ }])
+})

@@ -169,3 +169,25 @@ onEachDatabase('parallel writes of one request take turns', async (t, { orm, tit
   t.equal((await post('/')).status, 200)
   t.strictSame(await titles(), ['first', 'parallel 1', 'parallel 2', 'parallel 3'])
 })
+
+onEachDatabase('a captured outer EntityManager acts inside the em.transactional() that runs', async (t, { orm, titles }) => {
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      const outer = em()
+      await outer.transactional(async inner => {
+        await outer.transactional(async innermost => {
+          t.not(innermost, inner)
+          await innermost.insert(Book, { title: 'outer' })
+          await inner.transactional(async deeper => {
+            t.not(deeper, innermost)
+            await outer.insert(Book, { title: 'inner' })
+          })
+        })
+        throw new Error('no')
+      }).catch(() => {})
+      return 'ok'
+    })
+  })
+  t.equal((await post('/')).status, 200)
+  t.strictSame(await titles(), [])
+})

@@ -55,3 +55,18 @@ onEachDatabase('a rollback to a savepoint that takes parallel writes along is no
   t.strictSame(await titles(), ['beside', 'inner'], 'nor does a write, if nothing is rolled back')
   t.equal(taken(), 0)
 })
+
+onEachDatabase('what an em.transactional() leaves running can open another one, which is part of the context', async (t, { orm, titles }) => {
+  await runInContext({ orm }, async () => {
+    const go = Promise.withResolvers<void>()
+    let late: Promise<unknown> | undefined
+    await em().transactional(async inner => {
+      await inner.insert(Book, { title: 'inner' })
+      late = go.promise.then(() => inner.transactional(own => own.insert(Book, { title: 'late' })))
+    })
+    const sibling = em().transactional(own => own.insert(Book, { title: 'sibling' }))
+    go.resolve()
+    await Promise.all([late, sibling])
+  })
+  t.strictSame(await titles(), ['inner', 'late', 'sibling'])
+})

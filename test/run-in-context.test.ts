@@ -1,6 +1,5 @@
 import { once } from 'node:events'
-import { setTimeout as wait } from 'node:timers/promises'
-import { em, runInContext, type RunOptions } from '../index.ts'
+import { afterCommit, beforeCommit, em, runInContext, type RunOptions } from '../index.ts'
 import { Book, onEachDatabase, onPostgres, onSqlite } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
@@ -192,7 +191,7 @@ onPostgres('an aborted signal cancels the running query, rolls back and rejects 
     await t.rejects(running, reason)
     t.ok(performance.now() - before < 1000, 'at once')
     t.equal(taken(), 0)
-    t.strictSame(await activity(), [])
+    await until(async () => (await activity()).length === 0)
   }
   t.strictSame(await titles(), [])
 })
@@ -217,6 +216,12 @@ onEachDatabase('an abort at any other time rolls back as well, or comes too late
     em().create(Book, { title: 'flushed' })
     em().getEventManager().registerSubscriber({ afterFlush: () => { during.abort(reason) } })
   }), reason, 'during the flush')
+
+  const before = new AbortController()
+  await t.rejects(runInContext({ orm, signal: before.signal }, async () => {
+    await em().insert(Book, { title: 'hooked' })
+    beforeCommit(() => { before.abort(reason) })
+  }), reason, 'before the commit')
 
   const late = new AbortController()
   t.equal(await runInContext({ orm, signal: late.signal }, async () => {
@@ -269,9 +274,10 @@ onSqlite('an abort listener is not left behind, and contexts that follow one ano
 })
 
 onSqlite('an afterCommit that fails outside of any request is a warning of the process', async (t, { orm }) => {
-  const { afterCommit } = await import('../index.ts')
-  const warned = once(process, 'warning')
-  await runInContext({ orm, name: 'job' }, () => { afterCommit(() => { throw new Error('mail') }) })
-  t.match((await warned)[0], { name: 'FastifyContextOrmWarning', message: 'job: an afterCommit hook has failed', detail: /mail/ })
-  await wait(0)
+  // eslint-disable-next-line no-throw-literal
+  for (const fail of [() => { throw new Error('mail') }, () => { throw 'mail' }]) {
+    const warned = once(process, 'warning')
+    await runInContext({ orm, name: 'job' }, () => { afterCommit(fail) })
+    t.match((await warned)[0], { name: 'FastifyContextOrmWarning', message: 'job: an afterCommit hook has failed', detail: /mail/ })
+  }
 })

@@ -78,10 +78,10 @@ t.test('under load, no request fails because of a switch, and no connection is l
     })
   })
   const statuses: number[] = []
-  let isRunning = true
+  const load = { isRunning: true }
   let count = 0
   const client = async (): Promise<void> => {
-    while (isRunning) statuses.push((await post(`/book-${++count}`)).status)
+    while (load.isRunning) statuses.push((await post(`/book-${++count}`)).status)
   }
   const clients = Promise.all(Array.from({ length: 20 }, client))
   const atLeast = (n: number): Promise<void> => until(() => statuses.length >= n)
@@ -93,7 +93,7 @@ t.test('under load, no request fails because of a switch, and no connection is l
     await atLeast(statuses.length + 100)
     await until(async () => await connections(from) === 0)
   }
-  isRunning = false
+  load.isRunning = false
   await clients
   t.strictSame(statuses.filter(status => status !== 200), [])
   const written = (await Promise.all([a, b].map(host => host.observe('select count(*)::int as n from book')))).map(rows => rows[0].n)
@@ -167,6 +167,21 @@ t.test('beforeContext is awaited before each context, and can switch', async t =
   t.equal(calls, 3, 'not where there is no context')
   host = 'unknown'
   t.match(await (await get('/')).json(), { statusCode: 500, message: 'no host' })
+})
+
+t.test('one that moves beside one that does not', async t => {
+  const sqlite = (contextName: string): Promise<SqliteMikroORM> => SqliteMikroORM.init({ ...OPTIONS, dbName: ':memory:', contextName })
+  const still = await sqlite('still')
+  const stranger = await sqlite('stranger')
+  const handle = await switchable(() => sqlite('moving'), 'x')
+  t.teardown(() => Promise.all([handle.close(), still.close(), stranger.close()]))
+  await runInContext({ orm: [handle, still] }, () => {
+    t.equal(still.em.getContext(), em('still'))
+    t.equal(handle.orm.em.getContext(), em('moving'))
+    t.equal(em(), em('moving'))
+  })
+  await runInContext({ orm: stranger }, () => {})
+  await runInContext({ orm: handle }, () => { t.equal(stranger.em.getContext(false), stranger.em, 'which is none of the context\'s') })
 })
 
 t.test('what a function makes is closed with the app', async t => {

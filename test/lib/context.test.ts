@@ -13,9 +13,7 @@ class ContextOfTest extends Context {
   readonly events: string[] = []
   protected readonly waitsForStatements = false
 
-  report (error: unknown): void {
-    this.events.push(String(error))
-  }
+  readonly log = undefined
 
   protected onFirstUse (): void {
     this.events.push('first use')
