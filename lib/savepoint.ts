@@ -16,7 +16,7 @@ export class Savepoint {
   readonly #children = new Turns()
   #turn: Held<void> | undefined
 
-  isOpen = false
+  isOpen: boolean
   /** The transaction's failure when the savepoint was made: what failed before it, going back to it does not mend. */
   failureBefore: unknown
   /** Going back to it would take along what was written by somebody else. */
@@ -24,6 +24,7 @@ export class Savepoint {
 
   constructor (parent?: Savepoint) {
     this.parent = parent
+    this.isOpen = parent === undefined
   }
 
   /** Whether it is `other`, or lies inside it. */
@@ -38,10 +39,10 @@ export class Savepoint {
 
   /** Waits until the savepoints are left that its parent has open. */
   async enter (): Promise<void> {
+    const parent = innermostOpen(this.parent)
+    const around = innermostOpen(inside.getStore())
     // one that is open waits for the caller, who has come by an EntityManager from outside of it
-    let around = inside.getStore()
-    while (around?.isOpen === false) around = around.parent
-    if (around?.isWithin(this.parent!)) this.parent = around
+    this.parent = around?.isWithin(parent!) === true ? around : parent
     this.#turn = await hold<void>(use => this.parent!.#children.run(use))
   }
 
@@ -49,4 +50,10 @@ export class Savepoint {
     this.isOpen = false
     this.#turn!.release()
   }
+}
+
+/** Whoever goes on after an `em.transactional()` has ended is in what is around it. */
+function innermostOpen (savepoint: Savepoint | undefined): Savepoint | undefined {
+  while (savepoint?.isOpen === false) savepoint = savepoint.parent
+  return savepoint
 }
