@@ -1,15 +1,20 @@
 import { spawn } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Fastify from 'fastify'
 import t from 'tap'
-import contextOrm from '../index.ts'
+import contextOrm, { em, runInContext } from '../index.ts'
+import { until } from './support/until.ts'
 
-/** The TypeScript blocks of the README are files that name themselves in their first line. */
-const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
-const blocks = [...readme.matchAll(/^```ts\n(\/\/ (\S+)\n[^]*?)^```$/gm)].map(([, code, name]) => ({ code: code!, name: name! }))
+/** The TypeScript blocks of the README and of the docs are files that name themselves in their first line. */
+const read = (path: string): Promise<string> => readFile(new URL(`../${path}`, import.meta.url), 'utf8')
+const readme = await read('README.md')
+const docs = await Promise.all((await readdir(new URL('../docs', import.meta.url))).map(file => read(`docs/${file}`)))
+const pages = [readme, ...docs].join('\n')
+const blocks = [...pages.matchAll(/^```ts\n(\/\/ (\S+)\n[^]*?)^```$/gm)].map(([, code, name]) => ({ code: code!, name: name! }))
 const entry = new URL('../index.ts', import.meta.url).href
 
 const folder = t.testdir({})
@@ -25,7 +30,7 @@ async function load (name: string): Promise<any> {
 }
 
 t.test('every TypeScript block has a name, and is a file of its own', async t => {
-  t.equal(blocks.length, readme.split('```ts').length - 1)
+  t.equal(blocks.length, pages.split('```ts').length - 1)
   t.equal(new Set(blocks.map(({ name }) => name)).size, blocks.length)
 })
 
@@ -52,7 +57,7 @@ t.test('the recipes do what they say', async t => {
   await orm.schema.create()
   const { order, add } = await load('book-service.ts')
   const { addOrFind } = await load('add-or-find.ts')
-  const { restock } = await load('later.ts')
+  const { restockLater } = await load('later.ts')
 
   const app = Fastify()
   app.setErrorHandler((await load('error-handler.ts')).handleError)
@@ -62,8 +67,8 @@ t.test('the recipes do what they say', async t => {
   app.post('/add/:title', async request => add((request.params as any).title))
   app.post('/addOrFind/:title', async request => addOrFind((request.params as any).title))
   app.post('/order/:id', async request => order((request.params as any).id))
-  app.post('/restock', async () => {
-    await restock()
+  app.post('/restock', async request => {
+    restockLater(request)
     return { ok: true }
   })
   const post = async (url: string): Promise<[number, any]> => {
@@ -82,7 +87,7 @@ t.test('the recipes do what they say', async t => {
   t.strictSame(await get('/report'), { books: 2, missing: 1 })
   t.strictSame(await get('/health'), { ok: true })
   t.strictSame(await post('/restock'), [200, { ok: true }])
-  t.strictSame(await get('/report'), { books: 2, missing: 0 })
+  await until(async () => (await get('/report') as any).missing === 0)
   const { headers, payload } = await app.inject('/export')
   t.equal(headers['content-type'], 'application/x-ndjson')
   t.strictSame(payload.trim().split('\n').map(line => JSON.parse(line).title), ['Emma', 'Persuasion'])
@@ -96,9 +101,55 @@ t.test('the recipe with several databases does what it says', async t => {
   t.strictSame((await app.inject('/')).json(), { main: 1, archive: 1 })
 })
 
+t.test('what the docs say of contexts is so', async t => {
+  const { orm, Book } = await load('orm.ts')
+  await orm.schema.drop()
+  await orm.schema.create()
+  const titles = async (): Promise<string[]> => (await orm.em.fork().find(Book, {}, { orderBy: { title: 'asc' } }) as any[]).map(book => book.title)
+
+  await orm.em.fork().insertMany(Book, [{ title: 'Emma', stock: 0 }, { title: 'Persuasion' }])
+  t.equal(await (await load('restock.ts')).restock(), 1)
+  t.equal(await orm.em.fork().count(Book, { stock: 3 }), 2)
+
+  const { dashboard, noteAttempt } = await load('dashboard.ts')
+  t.strictSame(await runInContext({ orm }, dashboard), { books: 2, missing: 0, first: 'Emma' })
+  await t.rejects(runInContext({ orm }, async () => {
+    await noteAttempt('Emma')
+    throw new Error('no')
+  }), { message: 'no' })
+  t.strictSame(await titles(), ['Emma', 'Persuasion', 'attempt: Emma'])
+
+  const { addInBatches } = await load('in-batches.ts')
+  t.equal(await runInContext({ orm }, () => addInBatches([['a', 'b'], ['c', 'a'], ['d']])), 1)
+  t.strictSame(await titles(), ['Emma', 'Persuasion', 'a', 'attempt: Emma', 'b', 'd'])
+
+  const { orderByMail } = await load('charge.ts')
+  await t.rejects(runInContext({ orm }, () => orderByMail(1, async () => { throw new Error('no mail') })), { message: 'no mail' })
+  t.equal((await orm.em.fork().findOne(Book, { title: 'Emma' })).stock, 2)
+
+  const { publish } = await load('welcome.ts')
+  const told: string[] = []
+  const tell = (what: string) => async (title: string) => { told.push(`${what} ${title}`) }
+  await runInContext({ orm }, () => publish('e', tell('mailed'), tell('removed')))
+  await t.rejects(runInContext({ orm }, () => publish('e', tell('mailed'), tell('removed'))))
+  t.strictSame(told, ['mailed e', 'removed e'])
+
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.register(contextOrm, { orm, beforeCommit: (await load('audit.ts')).audit })
+  app.post('/', async () => { em().create(Book, { title: 'audited' } as any); return 'ok' })
+  t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
+  t.ok((await titles()).includes('audit of req-1'))
+
+  const handle = await (await load('moving.ts')).openMoving(join(folder, 'first.sqlite'), join(folder, 'second.sqlite'))
+  t.teardown(() => handle.close())
+  t.equal(handle.host, join(folder, 'second.sqlite'))
+  t.equal(await runInContext({ orm: handle }, () => em().count(Book)), 0)
+})
+
 t.test('the tables of options are those of the code', async t => {
   const rows = (title: string): string[] => {
-    const [, table] = new RegExp(`^\\| ${title} \\|.*\\n\\|---.*\\n((?:\\|.*\\n)+)`, 'm').exec(readme)!
+    const [, table] = new RegExp(`^\\| ${title} \\|.*\\n\\|---.*\\n((?:\\|.*\\n)+)`, 'm').exec(pages)!
     return [...table!.matchAll(/^\| `(\w+)` \|/gm)].map(match => match[1]!)
   }
   const known = async (register: () => unknown): Promise<string[]> => {
@@ -115,4 +166,20 @@ t.test('the tables of options are those of the code', async t => {
   t.teardown(() => app.close())
   t.strictSame(rows('option'), await known(async () => { await Fastify().register(contextOrm, { unknown: 1 } as any) }))
   t.strictSame(rows('`config.orm`'), await known(() => app.get('/', { config: { orm: { unknown: 1 } } } as any, async () => {})))
+  t.strictSame(rows('`runInContext`'), await known(() => runInContext({ orm, unknown: 1 } as any, () => {})))
+})
+
+t.test('links lead somewhere', async t => {
+  const anchors = (page: string): string[] => [...page.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title!.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+  const files = ['README.md', 'docs/contexts.md', 'docs/coming-from.md']
+  let count = 0
+  for (const file of files) {
+    for (const [, path, anchor] of (await read(file)).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+      const target = path === '' ? file : join(dirname(file), path!)
+      t.ok(existsSync(new URL(`../${target}`, import.meta.url)), `${file}: ${target}`)
+      if (anchor !== undefined) t.ok(anchors(await read(target)).includes(anchor), `${file}: ${target}#${anchor}`)
+      count++
+    }
+  }
+  t.ok(count > 10)
 })
