@@ -1,5 +1,6 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
-import { acquireConnection, acquireForTransaction, holdersAround } from './connection-wait.ts'
+import { AutocommitReads } from './autocommit-reads.ts'
+import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED } from './errors.ts'
 import { hold } from './hold.ts'
 import { OpenStreams } from './open-streams.ts'
@@ -8,7 +9,8 @@ import {
   PinnedTransaction, type DatabaseConnection, type Query, type QueryOptions, type Result, type TransactionSettings
 } from './pinned-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
-import type { Savepoint } from './savepoint.ts'
+import { RunningStatements } from './running-statements.ts'
+import { OpenSavepoints, type Savepoint } from './savepoint.ts'
 import { isModification, isRead, shorten } from './statement.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
@@ -31,9 +33,9 @@ export class DeferredTransaction {
   readonly #events: TransactionEvents
   readonly #turns = new Turns()
   readonly #streams = new OpenStreams()
-  readonly #reads = new Set<Promise<unknown>>()
-  readonly #running = new Map<DatabaseConnection, Promise<unknown>>()
-  readonly #savepoints = new Set<Savepoint>()
+  readonly #running = new RunningStatements()
+  readonly #reads: AutocommitReads
+  readonly #savepoints = new OpenSavepoints()
 
   #beginning: Promise<PinnedTransaction> | undefined
   #begun: PinnedTransaction | undefined
@@ -47,7 +49,6 @@ export class DeferredTransaction {
   #closed: 'commit' | 'rollback' | undefined
   #refusesReads = false
   #isInDoubt = false
-  #cancelling: Promise<unknown> | undefined
 
   constructor (em: SqlEntityManager, owner: TransactionOwner, { transaction, isolationLevel, readOnly }: TransactionOptions) {
     this.#em = em
@@ -55,6 +56,7 @@ export class DeferredTransaction {
     this.#mode = transaction
     this.#settings = { isolationLevel, readOnly }
     this.#events = new TransactionEvents(em, owner)
+    this.#reads = new AutocommitReads(em, owner, this.#running)
   }
 
   /** Has begun, or is about to. */
@@ -74,7 +76,7 @@ export class DeferredTransaction {
 
   /** Whether an `em.transactional()` has not ended yet. */
   get hasOpenSavepoint (): boolean {
-    return this.#savepoints.size > 0
+    return !this.#savepoints.isEmpty
   }
 
   get holdsConnection (): boolean {
@@ -86,14 +88,14 @@ export class DeferredTransaction {
     return this.#isInDoubt
   }
 
-  /** Settled when the reads are done that run in autocommit at the moment; `undefined` if there are none. */
+  /** Settled when the reads outside of the transaction are done; `undefined` if there are none. */
   get reads (): Promise<unknown> | undefined {
-    return this.#reads.size === 0 ? undefined : Promise.allSettled(this.#reads)
+    return this.#reads.done
   }
 
   /** Settled when the statements are done that have a connection at the moment. */
   get running (): Promise<unknown> {
-    return Promise.allSettled(this.#running.values())
+    return this.#running.done
   }
 
   /** Takes nothing but reads. */
@@ -224,17 +226,9 @@ export class DeferredTransaction {
     if (rolledBack !== undefined) await this.#events.afterRollback(rolledBack.trx)
   }
 
-  /**
-   * Cancels what is running, where the database can, without waiting for it. Best effort: a statement that has ended
-   * meanwhile cannot be cancelled, which Kysely 0.29.6 says with a `TypeError`, and one on a dead connection need not.
-   */
+  /** Cancels the statements that are running, where the database can. */
   cancel (): void {
-    const executor = this.#writePool().getClient().getExecutor()
-    const cancelled = [...this.#running.keys()].map(async connection => {
-      await connection.collectSessionInfo?.()
-      await connection.cancelQuery?.(use => executor.provideConnection(use))
-    })
-    if (cancelled.length > 0) this.#cancelling = Promise.allSettled(cancelled)
+    this.#running.cancel(this.#writePool.getClient())
   }
 
   /** Ends the streams that are still open: nobody will read on. */
@@ -250,18 +244,8 @@ export class DeferredTransaction {
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
-    const pool = this.#readPool()
-    const executor = pool.getClient().getExecutor()
-    if (!executor.adapter.supportsMultipleConnections) this.#assertNoStream(sql)
-    const holders = pool === this.#writePool() ? holdersAround(this.#owner, pool) : []
-    const read = acquireConnection(this.#owner, holders, this.#em, arrived => executor.provideConnection(connection => {
-      arrived()
-      return this.#track(connection, use)
-    }))
-    const forget = (): void => { this.#reads.delete(read) }
-    this.#reads.add(read)
-    read.then(forget, forget)
-    return read
+    if (this.#reads.hasSingleConnection) this.#assertNoStream(sql)
+    return this.#reads.run(use)
   }
 
   #command (name: string, part: Savepoint, run: (trx: Trx) => Promise<unknown>): Promise<unknown> {
@@ -281,28 +265,14 @@ export class DeferredTransaction {
       if (this.isRolledBack || transaction === undefined || this.#begun !== transaction) throw this.#endedError(sql)
       signal?.throwIfAborted()
       this.#statements++
-      this.#noteForeignWrite(sql, part)
+      this.#savepoints.note(sql, part)
       try {
-        return await transaction.provideConnection(connection => this.#track(connection, use))
+        return await transaction.provideConnection(connection => this.#running.run(connection, use))
       } catch (error) {
         this.#failure ??= error
         throw error
       }
     })
-  }
-
-  #track<T> (connection: DatabaseConnection, use: Use<T>): Promise<T> {
-    const running = use(connection)
-    const forget = (): void => { this.#running.delete(connection) }
-    this.#running.set(connection, running)
-    running.then(forget, forget)
-    return running
-  }
-
-  #noteForeignWrite (sql: string, part: Savepoint): void {
-    for (const savepoint of this.#savepoints) {
-      if (savepoint.isOpen && !part.isWithin(savepoint) && !isRead(sql)) savepoint.hasForeignWrites = true
-    }
   }
 
   #leave (savepoint: Savepoint): void {
@@ -320,7 +290,7 @@ export class DeferredTransaction {
 
   async #open (settings: TransactionSettings): Promise<PinnedTransaction> {
     await this.#events.beforeStart()
-    const pool = this.#writePool()
+    const pool = this.#writePool
     const around = holdersAround(this.#owner, pool)
     const holders = this.#streams.hasOneOutsideTransaction ? [this.#owner, ...around] : around
     const { sessionContext = this.#em.getTransactionSessionContext() } = settings
@@ -348,7 +318,7 @@ export class DeferredTransaction {
     return await this.#turns.run(async () => {
       const transaction = this.#begun
       if (transaction === undefined) return undefined
-      await this.#cancelling // or it might hit the statement that ends the transaction
+      await this.#running.cancelled // or it might hit the statement that ends the transaction
       try {
         await end(transaction)
         return transaction
@@ -380,18 +350,13 @@ export class DeferredTransaction {
 
   #assertNoStream (sql: string): void {
     if (this.#streams.isEmpty) return
-    if (this.#streams.hasOneInTransaction || !this.#readPool().getClient().getExecutor().adapter.supportsMultipleConnections) {
+    if (this.#streams.hasOneInTransaction || this.#reads.hasSingleConnection) {
       throw new FST_ORM_STREAM_OPEN(this.#owner.name, shorten(sql))
     }
   }
 
-  #writePool (): AbstractSqlConnection {
+  get #writePool (): AbstractSqlConnection {
     return this.#em.getConnection('write')
-  }
-
-  /** A read replica if there is one and MikroORM's `preferReadReplicas` says so. */
-  #readPool (): AbstractSqlConnection {
-    return this.#em.getConnection(this.#em.config.get('preferReadReplicas') ? 'read' : 'write')
   }
 
   #endedError (sql: string): Error {

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { hold, type Held } from './hold.ts'
+import { isRead } from './statement.ts'
 import { Turns } from './turns.ts'
 
 /** The savepoint that the caller runs in. */
@@ -56,4 +57,32 @@ export class Savepoint {
 function innermostOpen (savepoint: Savepoint | undefined): Savepoint | undefined {
   while (savepoint?.isOpen === false) savepoint = savepoint.parent
   return savepoint
+}
+
+/** Those of one transaction that have been asked for, and not left. */
+export class OpenSavepoints {
+  readonly #open = new Set<Savepoint>()
+
+  get isEmpty (): boolean {
+    return this.#open.size === 0
+  }
+
+  add (savepoint: Savepoint): void {
+    this.#open.add(savepoint)
+  }
+
+  delete (savepoint: Savepoint): void {
+    this.#open.delete(savepoint)
+  }
+
+  clear (): void {
+    this.#open.clear()
+  }
+
+  /** A statement of `part` is run. */
+  note (sql: string, part: Savepoint): void {
+    for (const savepoint of this.#open) {
+      if (savepoint.isOpen && !part.isWithin(savepoint) && !isRead(sql)) savepoint.hasForeignWrites = true
+    }
+  }
 }

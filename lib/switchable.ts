@@ -157,7 +157,7 @@ async function connect<Host, Orm extends MikroORM<any>> (
     }
     await orm.connect()
     const connection = await orm.checkConnection()
-    if (!connection.ok) throw connection.error!
+    if (!connection.ok) throw new Error(connection.reason, { cause: connection.error })
     return { host, orm: orm as Orm, users: 0, unresolve: resolveInContexts(orm) }
   } catch (error) {
     await (orm as Orm).close()

@@ -1,0 +1,40 @@
+import type { DatabaseConnection } from './pinned-transaction.ts'
+
+type Client = { getExecutor (): { provideConnection: DatabaseLender } }
+type DatabaseLender = <T>(use: (connection: DatabaseConnection) => Promise<T>) => Promise<T>
+
+/** The statements of a unit of work that have a connection at the moment. */
+export class RunningStatements {
+  readonly #running = new Map<DatabaseConnection, Promise<unknown>>()
+  #cancelled: Promise<unknown> | undefined
+
+  /** Settled when they are done. */
+  get done (): Promise<unknown> {
+    return Promise.allSettled(this.#running.values())
+  }
+
+  /** Settled when the database has been told what to cancel: a cancellation that is on its way may hit what comes next. */
+  get cancelled (): Promise<unknown> | undefined {
+    return this.#cancelled
+  }
+
+  run<T> (connection: DatabaseConnection, use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const running = use(connection)
+    const forget = (): void => { this.#running.delete(connection) }
+    this.#running.set(connection, running)
+    running.then(forget, forget)
+    return running
+  }
+
+  /**
+   * Cancels them, where the database can, without waiting for it. Best effort: a statement that has ended meanwhile cannot
+   * be cancelled, which Kysely 0.29.6 says with a `TypeError`, and one on a dead connection need not.
+   */
+  cancel (client: Client): void {
+    if (this.#running.size === 0) return
+    this.#cancelled = Promise.allSettled([...this.#running.keys()].map(async connection => {
+      await connection.collectSessionInfo?.()
+      await connection.cancelQuery?.(use => client.getExecutor().provideConnection(use))
+    }))
+  }
+}
