@@ -1,0 +1,20 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+// in a project of one's own: from 'fastify-context-orm'
+import contextOrm from '../../index.ts'
+import { openDatabase, type DatabaseOptions } from './database.ts'
+import { noteRoutes } from './note-routes.ts'
+import { tenants, type TenantsOptions } from './tenants.ts'
+
+export interface AppOptions extends TenantsOptions {
+  database: DatabaseOptions
+  logger?: FastifyServerOptions['logger']
+}
+
+export function buildApp ({ database, tokens, logger }: AppOptions): FastifyInstance {
+  const app = Fastify({ logger })
+  // what the function opens, the plugin closes with the app
+  app.register(contextOrm, { orm: () => openDatabase(database) })
+  app.register(tenants, { tokens })
+  app.register(noteRoutes, { prefix: '/notes' })
+  return app
+}
