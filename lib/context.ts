@@ -4,11 +4,13 @@ import type { FastifyBaseLogger } from 'fastify'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CommitHook, HookKind } from './commit-hooks.ts'
 import type { Databases } from './databases.ts'
+import { begun, failed, type BegunEvent, type ContextDescription, type FailedEvent } from './events.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_CONTEXT_ENDED, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { show, type TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
+import { addRunning, deleteRunning } from './running-contexts.ts'
 import { UnitOfWork } from './unit-of-work.ts'
 import { Work } from './work.ts'
 
@@ -56,11 +58,27 @@ export abstract class Context {
   /** Called when the context has ended. */
   protected abstract onEnd (): void
 
+  /** Called when a context that was used has ended, and all that its end has to do is done. */
+  protected abstract onSettled (): void
+
+  /** The EntityManager of the context around, if this one is a branch of it. */
+  protected abstract emAround (source: OrmSource): EntityManager | undefined
+
+  /** What events say of it. */
+  abstract get description (): ContextDescription
+
+  /** Milliseconds after which it is worth a warning that a connection was held by a transaction. */
+  abstract get warnHeldMs (): number
+
+  /** Ends it as the abort of a client or of a signal does, because the app is closing. */
+  abstract abort (reason: Error): void
+
   /** Where the context logs to, if it has a logger. */
   abstract get log (): FastifyBaseLogger | undefined
 
-  /** Logs what has failed after the outcome was decided; without a logger, as a warning of the process. */
+  /** Publishes and logs what has failed after the outcome was decided; without a logger, as a warning of the process. */
   report (error: unknown, message: string): void {
+    if (failed.hasSubscribers) failed.publish({ ...this.description, message, error } satisfies FailedEvent)
     if (this.log !== undefined) return this.log.error({ err: error }, message)
     process.emitWarning(message, { type: 'FastifyContextOrmWarning', detail: error instanceof Error ? error.stack : String(error) })
   }
@@ -138,10 +156,18 @@ export abstract class Context {
       throw new FST_ORM_NO_CONTEXT(what, `${this.name} opted out with config.orm: false`, 'Remove that, or use runInContext()')
     }
     if (this.#work === undefined) {
-      if (this.#ending === undefined) this.onFirstUse()
+      if (this.#ending === undefined) {
+        this.onFirstUse()
+        addRunning(this)
+      }
       this.#work = new Work(this)
     }
     return this.#work
+  }
+
+  /** The EntityManager of that database, if it has been used. */
+  usedEntityManager (source: OrmSource): EntityManager | undefined {
+    return this.#work?.unitOf(source)?.em.getContext(false)
   }
 
   /** The unit of work of that database, if it has been used, and otherwise a new one. */
@@ -185,7 +211,7 @@ export abstract class Context {
     try {
       await work.prepareCommit()
     } catch (error) {
-      await this.rollback(ending)
+      await this.rollback(ending, error)
       throw error
     }
     if (this.#ending !== undefined) return
@@ -195,18 +221,22 @@ export abstract class Context {
       await work.commit({ last: true })
     } catch (error) {
       this.#end(ending, 'commitFailed')
+      work.tell(ending, 'commitFailed', error)
       await work.runAfterRollback()
+      this.#settled()
       throw error
     }
     this.#end(ending, 'committed')
+    work.tell(ending, 'committed')
     await work.runAfterCommit()
+    this.#settled()
   }
 
   /**
-   * Rolls back and ends the context. Resolves when that is done, or at once if it has to wait for longer than the
-   * context does. Never rejects.
+   * Rolls back and ends the context, because of `error` if that is known. Resolves when that is done, or at once if it has
+   * to wait for longer than the context does. Never rejects.
    */
-  async rollback (ending: Ending): Promise<void> {
+  async rollback (ending: Ending, error?: unknown): Promise<void> {
     const work = this.#work
     if (work === undefined) return this.endUntouched(ending)
     if (this.#ending !== undefined) return
@@ -214,7 +244,11 @@ export abstract class Context {
     const mustWait = work.units.some(unit => unit.isBeginning || (unit.isBusy && !this.waitsForStatements))
     const ends = work.units.map(unit => unit.rollback({ last: true }))
     if (ending === 'abort') ends.push(...work.units.map(unit => unit.cancel()))
-    const rolledBack = Promise.all(ends).then(() => work.runAfterRollback())
+    const rolledBack = Promise.all(ends).then(async () => {
+      work.tell(ending, 'rolledBack', error)
+      await work.runAfterRollback()
+      this.#settled()
+    })
     if (mustWait) this.databases.addUnfinished(rolledBack)
     else await rolledBack
   }
@@ -228,6 +262,11 @@ export abstract class Context {
   async rollbackNow (what: string, unit?: UnitOfWork): Promise<void> {
     if (this.#outcome === 'rolledBack') return // a `catch` that takes back what an abort or a timeout already has
     await this.#workToSettle(what).rollbackNow(unit && [unit])
+  }
+
+  /** One of its transactions has begun. */
+  hasBegun (database: string): void {
+    if (begun.hasSubscribers) begun.publish({ ...this.description, database } satisfies BegunEvent)
   }
 
   /** Its transaction has gone back to a savepoint. */
@@ -255,6 +294,11 @@ export abstract class Context {
     this.onEnd()
   }
 
+  #settled (): void {
+    deleteRunning(this)
+    this.onSettled()
+  }
+
   #workToSettle (what: string): Work {
     const work = this.use(what)
     this.assertOpen(what)
@@ -267,7 +311,7 @@ export abstract class Context {
     const open = work.unitOf(source)
     if (open !== undefined) return open
 
-    const unit = new UnitOfWork(source, this, this.options as TransactionOptions)
+    const unit = new UnitOfWork(source, this, this.options as TransactionOptions, this.emAround(source))
     // Whoever comes after the end gets one that refuses writes, and always the same, or its flush would find nothing to
     // refuse. After the release it refuses reads too: filters and session contexts were set on the one that is gone.
     if (this.#ending !== undefined) unit.close({ reads: !this.#isReleased })

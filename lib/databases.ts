@@ -1,8 +1,10 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { keepResolvingInContexts, resolveInContexts } from './context-resolution.ts'
-import { FST_ORM_BAD_OPTION, FST_ORM_UNKNOWN_DATABASE } from './errors.ts'
+import type { Context } from './context.ts'
+import { FST_ORM_BAD_OPTION, FST_ORM_CLOSE_TIMEOUT, FST_ORM_CLOSING, FST_ORM_UNKNOWN_DATABASE } from './errors.ts'
 import { isOrms, ORM_OPTION, PLUGIN, RUN, show, type ContextOrmOptions, type Orms } from './options.ts'
 import { isSqlOrm, sourceOf, type OrmSource } from './orm-source.ts'
+import { runningContexts, untilNoneRuns } from './running-contexts.ts'
 
 /** The databases of an app, or of a context outside of one: opened, found by name and closed. */
 export class Databases {
@@ -10,6 +12,8 @@ export class Databases {
   readonly #byName = new Map<string, OrmSource>()
   readonly #unfinished = new Set<Promise<unknown>>()
   #onClose: (() => unknown)[] = []
+  #isClosing = false
+  #closeTimer: NodeJS.Timeout | undefined
 
   /** Awaited before a context is opened; usually there is nothing to wait for. */
   readonly beforeContext: (() => Promise<void>) | undefined
@@ -38,6 +42,7 @@ export class Databases {
       const databases = new Databases(PLUGIN, orms)
       databases.#onClose = orms.filter(isSqlOrm).map(resolveInContexts)
       if (isOwner) databases.#onClose.push(() => closeAll(orms))
+      ofApps.add(databases)
       return databases
     } catch (error) {
       if (isOwner) await closeAll(orms)
@@ -45,9 +50,10 @@ export class Databases {
     }
   }
 
-  /** Those of a context outside of any app. */
+  /** Those of a context outside of any app. Throws `FST_ORM_CLOSING` while the app that uses one of them is closing. */
   static of (orms: Orms): Databases {
     const databases = new Databases(RUN, asArray(orms))
+    if (databases.#belongToClosingApp()) throw new FST_ORM_CLOSING(RUN)
     for (const orm of asArray(orms)) if (isSqlOrm(orm)) keepResolvingInContexts(orm)
     return databases
   }
@@ -80,12 +86,47 @@ export class Databases {
     work.then(forget, forget)
   }
 
-  /** Closes what a function made, and leaves what was passed in as it was. */
+  /** Whether the app is closing that they are of: nothing new is begun outside of what is running. */
+  get isClosing (): boolean {
+    return this.#isClosing
+  }
+
+  /** For the beginning of `app.close()`: whatever is still running after `timeout` milliseconds is aborted. */
+  startClosing (timeout: number): void {
+    this.#isClosing = true
+    this.#closeTimer = setTimeout(() => {
+      for (const context of runningContexts(context => this.#isMine(context))) {
+        context.abort(new FST_ORM_CLOSE_TIMEOUT(context.name, String(timeout)))
+      }
+    }, timeout)
+  }
+
+  /** Waits for what is running, closes what a function made, and leaves what was passed in as it was. */
   async close (): Promise<void> {
+    await untilNoneRuns(context => this.#isMine(context))
+    clearTimeout(this.#closeTimer)
     await Promise.allSettled(this.#unfinished)
+    ofApps.delete(this)
     for (const close of this.#onClose) await close()
   }
+
+  /** A context of the app, or one outside of it that uses a database which no other app keeps open. */
+  #isMine ({ databases }: Context): boolean {
+    return databases === this || (!ofApps.has(databases) && this.#shareOneWith(databases) && databases.#belongToClosingApp())
+  }
+
+  #belongToClosingApp (): boolean {
+    const apps = [...ofApps].filter(app => app.#shareOneWith(this))
+    return apps.length > 0 && apps.every(app => app.#isClosing)
+  }
+
+  #shareOneWith (other: Databases): boolean {
+    return this.#sources.some(({ orm }) => other.of(orm) !== undefined)
+  }
 }
+
+/** Those of the apps that have not closed yet. */
+const ofApps = new Set<Databases>()
 
 function asArray (orms: Orms): readonly object[] {
   return Array.isArray(orms) ? orms : [orms]

@@ -12,6 +12,7 @@ import { PoolGate } from './pool-gate.ts'
 import { RunningStatements } from './running-statements.ts'
 import { OpenSavepoints, type Savepoint } from './savepoint.ts'
 import { isModification, isRead, shorten } from './statement.ts'
+import { StatisticsOfUnit, type Statistics } from './statistics.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 import { Turns } from './turns.ts'
@@ -36,6 +37,7 @@ export class DeferredTransaction {
   readonly #running = new RunningStatements()
   readonly #reads: AutocommitReads
   readonly #savepoints = new OpenSavepoints()
+  readonly #statistics = new StatisticsOfUnit()
 
   #beginning: Promise<PinnedTransaction> | undefined
   #begun: PinnedTransaction | undefined
@@ -45,7 +47,6 @@ export class DeferredTransaction {
    * savepoint from before it.
    */
   #failure: unknown
-  #statements = 0
   #closed: 'commit' | 'rollback' | undefined
   #refusesReads = false
   #isInDoubt = false
@@ -118,9 +119,13 @@ export class DeferredTransaction {
     return this.#begun?.trx
   }
 
-  /** How many statements have run in transactions so far. */
+  /** How many statements have come so far. */
   get statements (): number {
-    return this.#statements
+    return this.#statistics.statements
+  }
+
+  get statistics (): Statistics {
+    return this.#statistics.all
   }
 
   /** For what fails between statements, and has left half of its work. */
@@ -130,6 +135,7 @@ export class DeferredTransaction {
 
   /** Runs a statement: `use` gets the connection that it is to run on. `part` says who has sent it. */
   execute<T> (query: Query, part: Savepoint, options: QueryOptions, use: Use<T>): Promise<T> {
+    this.#statistics.count(query.sql)
     return this.#isAutocommit(query.sql)
       ? this.#runInAutocommit(query.sql, use)
       : this.#runInTransaction(query.sql, part, use, options?.signal)
@@ -137,6 +143,7 @@ export class DeferredTransaction {
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
   async * stream (query: Query, part: Savepoint, chunkSize: number, options: QueryOptions): AsyncGenerator<Result, undefined> {
+    this.#statistics.count(query.sql)
     const isInTransaction = !this.#isAutocommit(query.sql)
     const held = await hold<DatabaseConnection>(use => isInTransaction
       ? this.#runInTransaction(query.sql, part, use, options?.signal)
@@ -264,7 +271,6 @@ export class DeferredTransaction {
     return await this.#turns.run(async () => {
       if (this.isRolledBack || transaction === undefined || this.#begun !== transaction) throw this.#endedError(sql)
       signal?.throwIfAborted()
-      this.#statements++
       this.#savepoints.note(sql, part)
       try {
         return await transaction.provideConnection(connection => this.#running.run(connection, use))
@@ -301,12 +307,14 @@ export class DeferredTransaction {
       })
     ))
     this.#begun = transaction // subscribers to the start may have statements of their own
+    this.#statistics.begin()
+    this.#owner.hasBegun(this.#em.name)
     try {
       await this.#events.afterStart(transaction.trx)
     } catch (error) {
       this.#begun = undefined
       await this.#rollback(transaction)
-      PoolGate.of(this.#em).leave()
+      this.#hasEnded()
       throw error
     }
     return transaction
@@ -325,9 +333,14 @@ export class DeferredTransaction {
       } finally {
         this.#begun = this.#beginning = this.#failure = undefined
         this.#savepoints.clear()
-        PoolGate.of(this.#em).leave()
+        this.#hasEnded()
       }
     })
+  }
+
+  #hasEnded (): void {
+    this.#statistics.end()
+    PoolGate.of(this.#em).leave()
   }
 
   /** So that an error handler sees a deferred constraint fail just as it sees one that fails at once. */

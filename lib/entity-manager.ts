@@ -106,8 +106,9 @@ const innerMethods = {
 /** Of these, `orm.em` calls the context's own; whatever else it is asked, it asks the context's EntityManager itself. */
 const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams'] as const
 
-export function forkEntityManager (orm: MikroORM, unit: UnitOfWork): SqlEntityManager {
-  const fork = orm.em.fork({ disableContextResolution: true })
+/** Of the global one, or of that of the context around, whose filters, schema and session context it takes over. */
+export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEntityManager {
+  const fork = em.fork({ disableContextResolution: true })
   return Object.assign(fork, methods, { [UNIT_OF_WORK]: unit }) as unknown as SqlEntityManager
 }
 

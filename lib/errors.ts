@@ -64,3 +64,11 @@ export const FST_ORM_PARTIAL_COMMIT: ErrorConstructor<[string, string, string, C
 /** host, host that stays; cause: what failed */
 export const FST_ORM_SWITCH_FAILED: ErrorConstructor<[string, string, Cause]> = createError(
   'FST_ORM_SWITCH_FAILED', 'Cannot switch to %s (see the cause), and stays on %s', 500)
+
+/** what was to begin */
+export const FST_ORM_CLOSING: ErrorConstructor<[string]> = createError(
+  'FST_ORM_CLOSING', '%s begins nothing new: the app that uses the database is closing. Stop what begins work before app.close(), in a preClose hook', 503)
+
+/** context, milliseconds */
+export const FST_ORM_CLOSE_TIMEOUT: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_CLOSE_TIMEOUT', '%s was still running %s ms after app.close(), and is aborted and rolled back. Give it a signal to end by, or raise closeTimeout', 503)

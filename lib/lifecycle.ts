@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { giveStatus, isOfDatabase, withoutInternals } from './database-errors.ts'
 import type { Databases } from './databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { show } from './options.ts'
@@ -37,7 +38,7 @@ export interface Lifecycle {
   rollbackOnError: SendHook
 }
 
-export function createLifecycle (databases: Databases, routes: Routes): Lifecycle {
+export function createLifecycle (databases: Databases, routes: Routes, statusCodes: boolean): Lifecycle {
   const open = (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
     const context = new ContextOfRequest(databases, routes, request, reply)
     request[CONTEXT] = context
@@ -63,7 +64,13 @@ export function createLifecycle (databases: Databases, routes: Routes): Lifecycl
       return settleBeforeSend(request, reply, payload, done)
     },
 
-    rollbackOnError
+    rollbackOnError (request, reply, error, done) {
+      if (isOfDatabase(error)) {
+        if (statusCodes) giveStatus(error)
+        if (request[CONTEXT] !== null) request[CONTEXT].databaseError = error
+      }
+      return rollbackOnError(request, reply, error, done)
+    }
   }
 }
 
@@ -88,6 +95,7 @@ export function entityManagerOf (this: FastifyRequest): ContextEntityManager {
 function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): Promise<void> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
+  context.databaseError = undefined // an error handler has words of its own
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
@@ -102,7 +110,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
   if (isOutdated(context, done)) return never()
   if (!context.isInUse) {
     context.endUntouched('reply', route)
-    return done()
+    return context.databaseError === undefined ? done() : hideInternals(context.databaseError, reply, payload, done)
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
   return replyWith(context, () => commitOrRollback(context, request, reply, payload))
@@ -118,11 +126,21 @@ function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: 
     context.endUntouched('error')
     return done()
   }
-  const rolledBack = context.rollback('error')
+  const rolledBack = context.rollback('error', error)
   // its handler is still running, and while an onError hook is, Fastify 5.12 throws at whoever calls reply.send()
   if ((error as { code?: unknown } | null)?.code === 'FST_ERR_HANDLER_TIMEOUT') return done()
   return rolledBack
 }
+
+/** Of an error reply that is Fastify's own. */
+function hideInternals (error: Error, reply: FastifyReply, payload: unknown, done: Done): void {
+  if (typeof payload !== 'string') return done()
+  const shown = withoutInternals(payload, error)
+  if (shown !== payload) reply.header('content-length', Buffer.byteLength(shown))
+  ;(done as PayloadDone)(null, shown)
+}
+
+type PayloadDone = (error: null, payload: string) => void
 
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   const assertStreamIsWhole = watchStream(payload)

@@ -12,6 +12,8 @@ import type { ContextEntityManager } from './types.ts'
  */
 export type TransactionMode = 'on-write' | 'on-query' | false
 
+export type OnAbort = 'rollback' | 'commit'
+
 export type ShouldCommit = (request: FastifyRequest, reply: FastifyReply) => boolean | Promise<boolean>
 
 /** Called before each commit of a request, for each database that has something to commit, in its transaction. */
@@ -40,6 +42,20 @@ export interface ContextOrmOptions {
    * has something to commit. What it changes is committed too; if it throws, everything is rolled back. Default: nothing.
    */
   beforeCommit?: BeforeCommit | undefined
+  /**
+   * What becomes of a request whose client goes away before the reply: `'rollback'` ends it at once, and cancels the
+   * running query where the database can; `'commit'` lets the handler finish, and commits as usual. Default: `'rollback'`.
+   */
+  onAbort?: OnAbort | undefined
+  /**
+   * Whether exceptions of the database get the HTTP status that fits, such as 409 for a unique violation, before error
+   * handlers see them. Default: `true`.
+   */
+  statusCodes?: boolean | undefined
+  /** Milliseconds for which `app.close()` waits for contexts that are running; then it aborts them. Default: 10,000. */
+  closeTimeout?: number | undefined
+  /** Milliseconds after which a request is warned of that has held a connection by its transaction. Default: 1000. */
+  warnHeldMs?: number | undefined
 }
 
 /** What `runInContext()` takes. */
@@ -84,6 +100,8 @@ export interface RouteOrmOptions {
   readOnly?: boolean | undefined
   /** Default: the plugin's. */
   shouldCommit?: ShouldCommit | undefined
+  /** Default: the plugin's. */
+  onAbort?: OnAbort | undefined
 }
 
 export interface TransactionOptions {
@@ -100,6 +118,15 @@ export interface RunSettings extends TransactionOptions {
 export interface RouteSettings extends TransactionOptions {
   readonly shouldCommit: ShouldCommit
   readonly beforeCommit?: BeforeCommit | undefined
+  readonly onAbort: OnAbort
+  readonly warnHeldMs: number
+}
+
+export interface PluginSettings {
+  /** Of routes that say nothing. */
+  readonly routes: RouteSettings
+  readonly statusCodes: boolean
+  readonly closeTimeout: number
 }
 
 type Check = readonly [takes: string, isRight: (value: any) => boolean]
@@ -111,6 +138,8 @@ const BOOLEAN: Check = ['true or false', value => typeof value === 'boolean']
 export const ORM_OPTION = 'a MikroORM with an SQL driver (not its em), an array of them, or a function that makes either'
 const ORM: Check = [ORM_OPTION, value => typeof value === 'function' || isPromise(value) || isOrms(value)]
 const OPEN_ORM: Check = ['a MikroORM with an SQL driver (not its em), or an array of them', isOrms]
+const ON_ABORT: Check = ["'rollback' or 'commit'", value => value === 'rollback' || value === 'commit']
+const MILLISECONDS: Check = ['a number of milliseconds, 0 or more', value => typeof value === 'number' && value >= 0]
 const NAME: Check = ['a string', value => typeof value === 'string']
 const SIGNAL: Check = ['an AbortSignal', value => value instanceof AbortSignal]
 const EXISTING: Check = ["'commit', 'rollback', 'join' or 'reject'", value => ['commit', 'rollback', 'join', 'reject'].includes(value)]
@@ -118,10 +147,17 @@ const ISOLATION_LEVELS = Object.values(IsolationLevel)
 const ISOLATION_LEVEL: Check = [`one of '${ISOLATION_LEVELS.join("', '")}'`, value => ISOLATION_LEVELS.includes(value)]
 
 const PLUGIN_OPTIONS: Record<keyof ContextOrmOptions, Check> = {
-  orm: ORM, transaction: TRANSACTION, shouldCommit: FUNCTION, beforeCommit: FUNCTION
+  orm: ORM,
+  transaction: TRANSACTION,
+  shouldCommit: FUNCTION,
+  beforeCommit: FUNCTION,
+  onAbort: ON_ABORT,
+  statusCodes: BOOLEAN,
+  closeTimeout: MILLISECONDS,
+  warnHeldMs: MILLISECONDS
 }
 const ROUTE_OPTIONS: Record<keyof RouteOrmOptions, Check> = {
-  transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, shouldCommit: FUNCTION
+  transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, shouldCommit: FUNCTION, onAbort: ON_ABORT
 }
 const RUN_OPTIONS: Record<keyof RunOptions, Check> = {
   orm: OPEN_ORM, transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, name: NAME, signal: SIGNAL
@@ -138,14 +174,14 @@ export const PLUGIN = 'fastify-context-orm'
 export const RUN = 'runInContext()'
 
 /** Checks what the plugin was registered with; throws `FST_ORM_BAD_OPTION`. */
-export function checkPluginOptions (options: ContextOrmOptions): RouteSettings {
+export function checkPluginOptions (options: ContextOrmOptions): PluginSettings {
   check(PLUGIN, options, PLUGIN_OPTIONS, REGISTER_OPTIONS)
   if (options.orm === undefined) throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM_OPTION, 'nothing')
-  return Object.freeze({
-    transaction: options.transaction ?? 'on-write',
-    shouldCommit: options.shouldCommit ?? isSuccess,
-    beforeCommit: options.beforeCommit
-  })
+  const {
+    transaction = 'on-write', shouldCommit = isSuccess, beforeCommit, onAbort = 'rollback',
+    statusCodes = true, closeTimeout = 10_000, warnHeldMs = 1000
+  } = options
+  return { routes: Object.freeze({ transaction, shouldCommit, beforeCommit, onAbort, warnHeldMs }), statusCodes, closeTimeout }
 }
 
 /** The settings of a route, or `false` if it wants no context; throws `FST_ORM_BAD_OPTION`. */
@@ -156,8 +192,9 @@ export function checkRouteOptions (route: string, options: RouteOrmOptions | fal
   }
   check(`${route}, config.orm`, options, ROUTE_OPTIONS)
 
-  const { shouldCommit = defaults.shouldCommit } = options
-  return Object.freeze({ ...transactionOptions(`${route}, config.orm`, options, defaults.transaction), shouldCommit, beforeCommit: defaults.beforeCommit })
+  const { shouldCommit = defaults.shouldCommit, onAbort = defaults.onAbort } = options
+  const transaction = transactionOptions(`${route}, config.orm`, options, defaults.transaction)
+  return Object.freeze({ ...defaults, ...transaction, shouldCommit, onAbort })
 }
 
 /** The settings of a `runInContext()`; throws `FST_ORM_BAD_OPTION`. */

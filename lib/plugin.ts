@@ -12,9 +12,13 @@ import type { RegisteredOrm, RegisteredOrms } from './types.ts'
  * on errors. See `ContextOrmOptions` for the options, each of which is checked here (`FST_ORM_BAD_OPTION`).
  */
 async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions): Promise<void> {
-  const defaults = checkPluginOptions(options)
+  const { routes: defaults, statusCodes, closeTimeout } = checkPluginOptions(options)
   if (fastify.hasRequestDecorator(CONTEXT)) throw new FST_ORM_ALREADY_REGISTERED()
   const databases = await Databases.open(options.orm)
+  fastify.addHook('preClose', done => {
+    databases.startClosing(closeTimeout)
+    done()
+  })
   fastify.addHook('onClose', () => databases.close())
 
   // as getters, since a database may move
@@ -24,7 +28,7 @@ async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions)
   fastify.decorateRequest('em', { getter: entityManagerOf })
 
   const routes = new Routes(defaults, appendHooks)
-  const lifecycle = createLifecycle(databases, routes)
+  const lifecycle = createLifecycle(databases, routes, statusCodes)
   fastify.addHook('onRoute', options => routes.add(options))
   fastify.addHook('onRequest', lifecycle.openContext)
   fastify.addHook('preSerialization', lifecycle.flushBeforeSerializationForEverybody)

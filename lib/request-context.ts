@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import type { Http2ServerResponse } from 'node:http2'
 import { Context, type Ending } from './context.ts'
 import type { Databases } from './databases.ts'
+import type { ContextDescription } from './events.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
 import type { Route, Routes } from './routes.ts'
 import type { ContextEntityManager } from './types.ts'
@@ -15,6 +16,9 @@ export class ContextOfRequest extends Context {
   #reply: FastifyReply | undefined
   #log: FastifyReply['log'] | undefined
   #route: Route | undefined
+  #requestId: string | undefined
+  /** The client has left, and the handler may finish. */
+  #isClosed = false
 
   /** A reply is on its way through our hooks, and waits for the database. */
   isReplying = false
@@ -51,16 +55,42 @@ export class ContextOfRequest extends Context {
     super.endUntouched(ending)
   }
 
+  get description (): ContextDescription {
+    return { kind: 'request', method: this.#method, route: this.#knownRoute.url, requestId: this.#requestId ?? this.#reply?.request.id }
+  }
+
+  get warnHeldMs (): number {
+    return (this.#knownRoute.settings as RouteSettings).warnHeldMs
+  }
+
+  /** What the database has thrown, until somebody has answered it in words of his own. */
+  databaseError: Error | undefined
+
+  /** The client has to go, or `app.close()` would wait for the handler. */
+  abort (reason: Error): void {
+    const raw = this.#reply?.raw
+    this.log?.warn(reason.message)
+    this.run(() => this.rollback('abort', reason)) // never rejects
+    raw?.destroy(reason)
+  }
+
   get log (): FastifyBaseLogger | undefined {
     return this.#log ?? this.#reply?.log
   }
 
   /** The safety net: whatever has not ended the context before the response closes, this does. */
   protected onFirstUse (): void {
-    const { raw, log } = this.#reply!
+    const reply = this.#reply!
+    const { raw, log } = reply
     this.#log = log
+    this.#requestId = reply.request.id
     const onClose = (): void => {
       const ending = raw.writableFinished ? 'close' : 'abort'
+      // nothing commits after reply.hijack(), and so it would never end
+      if (ending === 'abort' && this.ending === undefined && !reply.sent && this.#commitsAborted) {
+        this.#isClosed = true
+        return
+      }
       if (ending === 'close' && this.hasUncommitted) {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
       }
@@ -76,6 +106,16 @@ export class ContextOfRequest extends Context {
   protected onEnd (): void {
     this.#route = this.#knownRoute
     this.#reply = undefined
+  }
+
+  protected emAround (): undefined {}
+
+  protected onSettled (): void {
+    if (this.#isClosed) this.release()
+  }
+
+  get #commitsAborted (): boolean {
+    return (this.#knownRoute.settings as RouteSettings).onAbort === 'commit'
   }
 
   get #knownRoute (): Route {

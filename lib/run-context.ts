@@ -2,12 +2,9 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger } from 'fastify'
 import { Context } from './context.ts'
 import type { Databases } from './databases.ts'
-import type { TransactionOptions } from './options.ts'
-
-interface RunSettings extends TransactionOptions {
-  readonly name: string
-  readonly signal?: AbortSignal | undefined
-}
+import type { ContextDescription } from './events.ts'
+import type { RunSettings, TransactionOptions } from './options.ts'
+import type { OrmSource } from './orm-source.ts'
 
 /** The context of one `runInContext()`. */
 export class ContextOfRun extends Context {
@@ -16,8 +13,13 @@ export class ContextOfRun extends Context {
   readonly beforeCommit: ((em: EntityManager) => unknown) | undefined
   protected readonly waitsForStatements = true
   readonly #signal: AbortSignal | undefined
+  /** What it is a branch of: the context around, if it works on the same databases because it was told no others. */
+  #stem: Context | undefined
+  readonly #aborted = Promise.withResolvers<never>()
   /** That of the request that it is part of. */
   readonly log: FastifyBaseLogger | undefined
+  readonly description: ContextDescription
+  readonly warnHeldMs: number
 
   constructor (databases: Databases, { name, signal, ...options }: RunSettings, around: Context | undefined) {
     super(databases)
@@ -25,41 +27,54 @@ export class ContextOfRun extends Context {
     this.options = options
     this.#signal = signal
     this.log = around?.log
-    this.beforeCommit = around?.databases === databases ? around.beforeCommit : undefined
+    this.warnHeldMs = around?.warnHeldMs ?? Infinity
+    this.description = { kind: around === undefined ? 'run' : 'branch', name, requestId: around?.description.requestId }
+    this.#stem = around?.databases === databases ? around : undefined
+    this.beforeCommit = this.#stem?.beforeCommit
   }
 
   /** Runs `fn` in the context, which it ends: by then, or when the signal is aborted. */
   async complete<T> (fn: () => T | Promise<T>): Promise<T> {
     const signal = this.#signal
     signal?.throwIfAborted()
-    const aborted = Promise.withResolvers<never>()
-    const abort = (): void => {
-      if (this.ending !== undefined) return // the commit is on its way, and decides
-      this.run(() => this.rollback('abort')).then(() => { aborted.reject(signal!.reason) }) // never rejects
-    }
-    signal?.addEventListener('abort', abort)
+    const onAbort = (): void => this.abort(signal!.reason)
+    signal?.addEventListener('abort', onAbort)
     try {
-      return await Promise.race([this.run(() => this.#settleWith(fn, aborted.promise)), aborted.promise])
+      return await Promise.race([this.run(() => this.#settleWith(fn)), this.#aborted.promise])
     } finally {
-      signal?.removeEventListener('abort', abort)
+      signal?.removeEventListener('abort', onAbort)
       this.release()
     }
   }
 
+  abort (reason: unknown): void {
+    if (this.ending !== undefined) return // the commit is on its way, and decides
+    this.run(() => this.rollback('abort', reason)).then(() => { this.#aborted.reject(reason) }) // never rejects
+  }
+
   protected onFirstUse (): void {}
 
-  protected onEnd (): void {}
+  protected onEnd (): void {
+    this.#stem = undefined
+  }
 
-  async #settleWith<T> (fn: () => T | Promise<T>, aborted: Promise<never>): Promise<T> {
+  /** So that a branch sees what the tenant of the request may see, and no more. */
+  protected emAround (source: OrmSource): EntityManager | undefined {
+    return this.#stem?.usedEntityManager(source)
+  }
+
+  protected onSettled (): void {}
+
+  async #settleWith<T> (fn: () => T | Promise<T>): Promise<T> {
     try {
       const result = await fn()
       await this.commit('return')
       if (!this.#isAborted) return result
     } catch (error) {
-      await this.rollback('throw')
+      await this.rollback('throw', error)
       if (!this.#isAborted) throw error
     }
-    return await aborted
+    return await this.#aborted.promise
   }
 
   get #isAborted (): boolean {

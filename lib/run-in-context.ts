@@ -1,6 +1,6 @@
 import { currentContext } from './context.ts'
 import { Databases } from './databases.ts'
-import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
+import { FST_ORM_BAD_OPTION, FST_ORM_CLOSING, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { checkRunOptions, show, type RunOptions } from './options.ts'
 import { ContextOfRun } from './run-context.ts'
 
@@ -25,6 +25,8 @@ export async function runInContext<T> (...args: [Work<T>] | [RunOptions, Work<T>
   if (databases === undefined) {
     throw new FST_ORM_NO_CONTEXT('runInContext() without orm', 'there is no context here whose databases it could use', 'Pass the MikroORM: runInContext({ orm }, …)')
   }
+  // what is running may still need branches of its own to come to its end
+  if (databases.isClosing && around?.ending !== undefined) throw new FST_ORM_CLOSING(settings.name)
   if (databases.beforeContext !== undefined) await databases.beforeContext()
   return await new ContextOfRun(databases, settings, around).complete(fn)
 }

@@ -11,7 +11,7 @@
  * writes. Routes that select from one want `transaction: 'on-query'`.
  */
 export function isRead (sql: string): boolean {
-  if (sql.length > MAX_LENGTH || !BEGINS_WITH_SELECT.test(sql)) return false
+  if (sql.length > MAX_LENGTH || !beginsWithSelect(sql)) return false
 
   let name = '' // what an opening parenthesis would call
   let isQualified = false // a function that is named with its schema is the user's own, whatever its name
@@ -76,6 +76,11 @@ export function isRead (sql: string): boolean {
     if (finished) return false
   }
   return true
+}
+
+/** Without a promise: a `select` may lock, or call what writes. */
+export function beginsWithSelect (sql: string): boolean {
+  return BEGINS_WITH_SELECT.test(sql)
 }
 
 /**

@@ -7,6 +7,8 @@ export interface TransactionOwner extends ConnectionUser {
   readonly outcome?: string | undefined
   /** Logs what has failed after the outcome was decided. */
   report (error: unknown, message: string): void
+  /** Its transaction has begun, on the database of that name. */
+  hasBegun (database: string): void
   /** Its transaction has gone back to a savepoint. */
   wentBackTo (savepoint: Savepoint): Promise<void>
 }

@@ -12,6 +12,7 @@ import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own
 import type { TransactionSettings } from './pinned-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { Savepoint } from './savepoint.ts'
+import type { Statistics } from './statistics.ts'
 
 /**
  * One database within a context: a forked EntityManager and its deferred transaction. (MikroORM's class of the same
@@ -29,12 +30,14 @@ export class UnitOfWork {
   /** Transactions beside that of the context, each on a connection of its own. */
   #beside = 0
   #rolledBack: Promise<void> | undefined
+  #flushes = 0
 
-  constructor (source: OrmSource, owner: Context, options: TransactionOptions) {
+  /** `around` is the EntityManager of the context around, if that has one for the same database. */
+  constructor (source: OrmSource, owner: Context, options: TransactionOptions, around?: EntityManager) {
     this.source = source
     this.owner = owner
     this.#orm = source.enter()
-    this.em = forkEntityManager(this.#orm, this)
+    this.em = forkEntityManager(around?.config === this.#orm.config ? around : this.#orm.em, this)
     this.#transaction = new DeferredTransaction(this.em, owner, options)
     const connection = this.em.getConnection('write') as AbstractSqlConnection
     this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
@@ -173,7 +176,14 @@ export class UnitOfWork {
     } catch (error) {
       if (this.#transaction.statements !== statements) this.#transaction.fail(error)
       throw error
+    } finally {
+      if (this.#transaction.statements !== statements) this.#flushes++
     }
+  }
+
+  /** For events: see there. */
+  get statistics (): Statistics & { flushes: number } {
+    return { ...this.#transaction.statistics, flushes: this.#flushes }
   }
 
   /** Gives back what streams still hold, and then the database. */

@@ -1,6 +1,8 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
+import type { FastifyBaseLogger } from 'fastify'
 import { CommitHooks } from './commit-hooks.ts'
-import type { Context } from './context.ts'
+import type { Context, Ending, Outcome } from './context.ts'
+import { settled, type SettledEvent } from './events.ts'
 import { FST_ORM_PARTIAL_COMMIT, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
@@ -20,6 +22,7 @@ export class Work {
   readonly atomics: Turns = new Turns()
   readonly #owner: Context
   readonly #units: UnitOfWork[] = []
+  readonly #openedAt = performance.now()
 
   constructor (owner: Context) {
     this.#owner = owner
@@ -135,6 +138,22 @@ export class Work {
     await this.hooks.rollbackTo(savepoint, error => this.#report(error, 'afterRollback'))
   }
 
+  /** Tells subscribers and the log what has become of the context. */
+  tell (ending: Ending, outcome: Outcome, error?: unknown): void {
+    const { log, warnHeldMs, name } = this.#owner
+    for (const unit of this.#units) {
+      const { held } = unit.statistics
+      if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${unit.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
+      if (!settled.hasSubscribers && !logsDebug(log)) continue
+      const event: SettledEvent = {
+        ...this.#owner.description, database: unit.name, outcome, ending, error, duration: performance.now() - this.#openedAt, ...unit.statistics
+      }
+      settled.publish(event)
+      const { error: err, ...rest } = event
+      log?.debug({ ...rest, err }, `${name} has settled`)
+    }
+  }
+
   /** Whoever ends the transaction from within, or from beside, an `em.transactional()` or `atomic()` ends that as well. */
   assertCanSettle (what: string): void {
     if (hooksOfOwnTransaction(this.#owner) !== undefined) this.#refuse(what, 'a transaction from within another one')
@@ -162,4 +181,8 @@ export class Work {
 
 function names (units: readonly UnitOfWork[]): string {
   return units.map(unit => `"${unit.name}"`).join(', ')
+}
+
+function logsDebug (log: FastifyBaseLogger | undefined): boolean {
+  return log !== undefined && ['debug', 'trace'].includes(log.level)
 }

@@ -1,5 +1,5 @@
 import type { SqlEntityManager } from '@mikro-orm/sql'
-import { em } from '../index.ts'
+import { afterCommit, em, runInContext } from '../index.ts'
 import { Book, onPostgres, type Orm } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 
@@ -79,5 +79,30 @@ onPostgres('a session context that cannot be applied fails the statement and giv
     })
   })
   for (let i = 0; i < 7; i++) t.match(await (await post('/')).json(), { statusCode: 500, message: /nobody_of_that_name/ })
+  t.equal(taken(), 0)
+})
+
+onPostgres('a branch of a request is of the same tenant, and a job with databases of its own is not', async (t, { orm, taken }) => {
+  await createTenants(orm)
+  await orm.em.fork().execute('insert into note (tenant, body) values (1, \'of 1\'), (2, \'of 2\')')
+  const read = (): Promise<any[]> => execute('select body from note')
+  const { get } = await startServer(t, { orm }, app => {
+    app.addHook('onRequest', async request => {
+      request.em.setSessionContext({ variables: { 'app.tenant': Number(request.headers.tenant ?? 1) }, role: 'tenant_user' })
+    })
+    app.get('/', async () => {
+      const [own, branch] = await Promise.all([read(), runInContext(read)])
+      const nested = await runInContext(() => runInContext({ readOnly: true }, read))
+      const inside = await em().transactional(() => runInContext(read))
+      let after: any
+      afterCommit(async () => { after = await runInContext(read) })
+      await em().commit()
+      return { own, branch, nested, inside, after, job: await runInContext({ orm }, read) }
+    })
+  })
+  const [note] = [[{ body: 'of 1' }]]
+  t.strictSame(await (await get('/')).json(), {
+    own: note, branch: note, nested: note, inside: note, after: note, job: [{ body: 'of 1' }, { body: 'of 2' }]
+  })
   t.equal(taken(), 0)
 })

@@ -14,6 +14,8 @@ class ContextOfTest extends Context {
   protected readonly waitsForStatements = false
 
   readonly log = undefined
+  readonly description = { kind: 'run' as const }
+  readonly warnHeldMs = Infinity
 
   protected onFirstUse (): void {
     this.events.push('first use')
@@ -22,6 +24,14 @@ class ContextOfTest extends Context {
   protected onEnd (): void {
     this.events.push('end')
   }
+
+  protected onSettled (): void {
+    this.events.push('settled')
+  }
+
+  protected emAround (): undefined {}
+
+  abort (): void {}
 }
 
 const orm = await MikroORM.init({ entities: [Book, Author], dbName: ':memory:' })
@@ -58,6 +68,7 @@ t.test('whatever ends it, in whatever order and however often, a context ends on
       context.outcome === (isEnded ? expected : undefined) &&
       isEnded === (!uses || ends.some(({ how }) => how !== 'endUntouched')) &&
       (!isEnded || ends.some(({ ending }) => ending === context.ending)) &&
+      context.events.filter(event => event === 'settled').length === (uses && isEnded ? 1 : 0) &&
       context.isInUse === (uses && !isEnded) && !context.hasUncommitted
   }), { numRuns: 300 })
   t.ok(count >= 300)

@@ -1,0 +1,81 @@
+import {
+  CheckConstraintViolationException, ConnectionException, DeadlockException, DriverException, ForeignKeyConstraintViolationException,
+  LockWaitTimeoutException, NotFoundError, NotNullConstraintViolationException, OptimisticLockError,
+  RowLevelSecurityViolationException, UniqueConstraintViolationException, ValidationError
+} from '@mikro-orm/core'
+import { STATUS_CODES } from 'node:http'
+
+/** What MikroORM throws, as replies show it: with the status that fits, and without what is nobody's business. */
+
+const STATUS_OF: [type: abstract new (...args: never) => Error, statusCode: number][] = [
+  [UniqueConstraintViolationException, 409],
+  [ForeignKeyConstraintViolationException, 409],
+  [OptimisticLockError, 409],
+  [NotFoundError, 404],
+  [CheckConstraintViolationException, 422],
+  [NotNullConstraintViolationException, 422],
+  [RowLevelSecurityViolationException, 403],
+  [DeadlockException, 503],
+  [LockWaitTimeoutException, 503],
+  [ConnectionException, 503]
+]
+
+/** Seconds after which a client may try again what was answered with 503. */
+const RETRY_AFTER = '1'
+
+/**
+ * PostgreSQL's classes of lost connections and of a server that stops or starts (SQLSTATE 08, 57P), and what Node and pg
+ * 8.23 say of sockets. MikroORM 7.2.1 takes the most of them for a `DriverException` without a name.
+ */
+const LOST_CONNECTION = /^(?:08...|57P0[1-3]|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/
+const LOST_CONNECTION_MESSAGE = /\bConnection terminated|\bconnection error and is not queryable|\bConnection lost\b/
+
+interface Decorated {
+  code?: unknown
+  statusCode?: unknown
+  status?: unknown
+  headers?: unknown
+}
+
+/** Whether its message may hold SQL, values, or names of tables and constraints. */
+export function isOfDatabase (error: unknown): error is Error {
+  return error instanceof DriverException || error instanceof ValidationError
+}
+
+/** Gives it the status that fits, unless it has one, where Fastify and error handlers look for it. */
+export function giveStatus (error: Error & Decorated): void {
+  if (error.statusCode !== undefined || error.status !== undefined) return
+  const statusCode = statusOf(error)
+  if (statusCode === undefined) return
+  Object.defineProperty(error, 'statusCode', { value: statusCode, writable: true, configurable: true })
+  if (statusCode !== 503 || error.headers !== undefined) return
+  Object.defineProperty(error, 'headers', { value: { 'retry-after': RETRY_AFTER }, writable: true, configurable: true })
+}
+
+function statusOf (error: Error & Decorated): number | undefined {
+  const known = STATUS_OF.find(([type]) => error instanceof type)
+  if (known !== undefined) return known[1]
+  const isLost = LOST_CONNECTION.test(String(error.code)) || LOST_CONNECTION_MESSAGE.test(error.message)
+  return error instanceof DriverException && isLost ? 503 : undefined
+}
+
+/**
+ * If the payload is what Fastify makes of that error when nobody else answers it, the same with the name of the status for
+ * a message. What an error handler says in its own words stays.
+ */
+export function withoutInternals (payload: string, error: Error): string {
+  const reply = parse(payload)
+  if (reply?.message !== error.message || Object.keys(reply).some(key => !KEYS.includes(key))) return payload
+  return JSON.stringify({ ...reply, message: STATUS_CODES[Number(reply.statusCode)] ?? STATUS_CODES[500] })
+}
+
+/** Of Fastify's own error replies (5.12). */
+const KEYS = ['statusCode', 'code', 'error', 'message']
+
+function parse (payload: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(payload)
+  } catch {
+    return undefined
+  }
+}
