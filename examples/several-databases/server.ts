@@ -1,0 +1,16 @@
+import { buildApp } from './app.ts'
+
+const app = buildApp({
+  databases: { url: process.env.DATABASE_URL || undefined, file: 'shop.sqlite', reportingFile: 'reporting.sqlite' },
+  logger: { level: 'warn' }
+})
+
+try {
+  const address = await app.listen({ port: Number(process.env.PORT || 3000) })
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => app.close())
+  console.log(`The shop is open, have a look at ${address}/report`)
+} catch (error: any) {
+  console.error(`The shop cannot open: ${error.message}`)
+  process.exitCode = 1
+  await app.close()
+}
