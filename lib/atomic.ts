@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Context } from './context.ts'
-import { contextFor, em } from './current-context.ts'
+import { contextFor } from './current-context.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
 import { checkAtomicOptions, show, type AtomicOptions } from './options.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
@@ -53,6 +53,6 @@ async function runAndCommit<T> (context: Context, work: Work, fn: () => T | Prom
 /** On every database, since it is not known which of them `fn` will use. */
 async function runInSavepoints<T> (context: Context, fn: () => T | Promise<T>): Promise<T> {
   const run = context.databases.names.reduceRight<() => T | Promise<T>>(
-    (inner, name) => async () => await em(name).transactional(async () => await inner()), fn)
+    (inner, name) => async () => await context.innermostEntityManager(name).transactional(async () => await inner()), fn)
   return await run()
 }

@@ -156,18 +156,16 @@ export abstract class Context {
       throw new FST_ORM_NO_CONTEXT(what, `${this.name} opted out with config.orm: false`, 'Remove that, or use runInContext()')
     }
     if (this.#work === undefined) {
-      if (this.#ending === undefined) {
-        this.onFirstUse()
-        addRunning(this)
-      }
+      if (this.#ending === undefined) this.onFirstUse()
+      if (this.#ending === undefined) addRunning(this) // the client may be gone already
       this.#work = new Work(this)
     }
     return this.#work
   }
 
-  /** The EntityManager of that database, if it has been used. */
+  /** The EntityManager of that database, if it has been used here or around. */
   usedEntityManager (source: OrmSource): EntityManager | undefined {
-    return this.#work?.unitOf(source)?.em.getContext(false)
+    return this.#work?.unitOf(source)?.em.getContext(false) ?? this.emAround(source)
   }
 
   /** The unit of work of that database, if it has been used, and otherwise a new one. */

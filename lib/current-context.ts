@@ -51,7 +51,9 @@ export function beforeCommit (hook: CommitHook): void {
 
 /**
  * Calls `hook` after the current context has committed (also if it turns out that it had nothing to write), and before
- * the reply is sent. If it throws, that is logged, and changes nothing. Otherwise as `beforeCommit()`.
+ * the reply is sent. The context has ended by then, unless it was committed by hand: it reads, and what is to be written
+ * gets a context of its own, `runInContext(() => …)`. If it throws, that is logged, and changes nothing. Otherwise as
+ * `beforeCommit()`.
  */
 export function afterCommit (hook: CommitHook): void {
   contextFor('afterCommit()').addHook('afterCommit', hook)

@@ -74,6 +74,11 @@ export class Databases {
     throw new FST_ORM_UNKNOWN_DATABASE(String(name), this.names.map(name => `"${name}"`).join(', '))
   }
 
+  /** Its place among them: they are committed in the order in which they were registered. */
+  indexOf (source: OrmSource): number {
+    return this.#sources.indexOf(source)
+  }
+
   /** The one that the MikroORM belongs to. */
   of (orm: MikroORM): OrmSource | undefined {
     return this.#sources.find(source => source.has(orm))

@@ -72,3 +72,10 @@ export const FST_ORM_CLOSING: ErrorConstructor<[string]> = createError(
 /** context, milliseconds */
 export const FST_ORM_CLOSE_TIMEOUT: ErrorConstructor<[string, string]> = createError(
   'FST_ORM_CLOSE_TIMEOUT', '%s was still running %s ms after app.close(), and is aborted and rolled back. Give it a signal to end by, or raise closeTimeout', 503)
+
+/** With the names as properties, for an error handler that repairs what it can. */
+export function partialCommit (context: string, committed: string[], notCommitted: string[], cause: unknown): FastifyError {
+  const quoted = (names: string[]): string => names.map(name => `"${name}"`).join(', ')
+  const error = new FST_ORM_PARTIAL_COMMIT(context, quoted(committed), quoted(notCommitted), { cause })
+  return Object.assign(error, { committed, notCommitted })
+}

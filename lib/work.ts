@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { CommitHooks } from './commit-hooks.ts'
 import type { Context, Ending, Outcome } from './context.ts'
 import { settled, type SettledEvent } from './events.ts'
-import { FST_ORM_PARTIAL_COMMIT, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
+import { FST_ORM_TRANSACTION_OPEN, partialCommit } from './errors.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
@@ -50,8 +50,11 @@ export class Work {
     return this.#units.find(unit => unit.source === source)
   }
 
+  /** In the order in which the databases were registered, whichever is used first: an outbox depends on it. */
   add (unit: UnitOfWork): void {
-    this.#units.push(unit)
+    const { databases } = this.#owner
+    const index = this.#units.findIndex(({ source }) => databases.indexOf(source) > databases.indexOf(unit.source))
+    this.#units.splice(index === -1 ? this.#units.length : index, 0, unit)
   }
 
   holdsConnectionOf (pool: AbstractSqlConnection): boolean {
@@ -99,7 +102,7 @@ export class Work {
       if (committed.length > 0 || units.some(unit => unit.isInDoubt)) this.hooks.clear()
       if (committed.length === 0) throw error
       const rest = units.filter(unit => !committed.includes(unit))
-      throw new FST_ORM_PARTIAL_COMMIT(this.#owner.name, names(committed), names(rest), { cause: error })
+      throw partialCommit(this.#owner.name, committed.map(unit => unit.name), rest.map(unit => unit.name), error)
     }
   }
 
@@ -179,9 +182,6 @@ export class Work {
   }
 }
 
-function names (units: readonly UnitOfWork[]): string {
-  return units.map(unit => `"${unit.name}"`).join(', ')
-}
 
 function logsDebug (log: FastifyBaseLogger | undefined): boolean {
   return log !== undefined && ['debug', 'trace'].includes(log.level)

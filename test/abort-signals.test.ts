@@ -15,7 +15,7 @@ for (const inflightQueryAbortStrategy of ['cancel query', 'kill session', 'ignor
   onPostgres(`a signal of the user's ends its statement, and the request with it: ${inflightQueryAbortStrategy}`, async (t, { orm, observe, taken, titles }) => {
     t.intercept(console, 'error', { value: () => {} }) // where Kysely reports what an aborted query says in the end
     const controller = new AbortController()
-    const { get } = await startServer(t, { orm }, app => {
+    const { failure, get } = await startServer(t, { orm }, app => {
       app.get('/', async () => {
         await em().insert(Book, { title: 'Emma' })
         const seconds = inflightQueryAbortStrategy === 'ignore query' ? 0.5 : 60
@@ -24,7 +24,7 @@ for (const inflightQueryAbortStrategy of ['cancel query', 'kill session', 'ignor
     })
     const response = get('/')
     await whileSleeping(observe, () => controller.abort(new Error('enough')))
-    t.match(await (await response).json(), { statusCode: 500, message: 'enough' })
+    t.match(await failure(response), { statusCode: 500, message: 'enough' })
     await until(async () => taken() === 0)
     t.strictSame(await observe(RUNNING), [])
     t.strictSame(await titles(), [])
@@ -33,7 +33,7 @@ for (const inflightQueryAbortStrategy of ['cancel query', 'kill session', 'ignor
 
 onPostgres('a signal ends a stream', async (t, { orm, taken }) => {
   await orm.em.fork().insertMany(Book, Array.from({ length: 500 }, (_, i) => ({ title: `book ${i}` })))
-  const { get } = await startServer(t, { orm }, app => {
+  const { failure, get } = await startServer(t, { orm }, app => {
     app.get('/:when', async request => {
       const controller = new AbortController()
       if ((request.params as any).when === 'writing') await em().insert(Book, { title: 'Emma' })
@@ -41,7 +41,7 @@ onPostgres('a signal ends a stream', async (t, { orm, taken }) => {
     })
   })
   for (const when of ['reading', 'writing']) {
-    t.match(await (await get(`/${when}`)).json(), { message: /enough after/ }, when)
+    t.match(await failure(get(`/${when}`)), { message: /enough after/ }, when)
     await until(async () => taken() === 0)
   }
 })

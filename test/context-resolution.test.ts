@@ -100,7 +100,7 @@ onEachDatabase('a request inside a RequestContext or a transaction of somebody e
   await orm.em.fork().transactional(async outer => {
     seen.length = 0
     await outer.insert(Book, { title: 'rolled back by the test' })
-    t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 500, 'the title is taken')
+    t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 409, 'the title is taken')
     t.equal(seen.length, 2)
     t.notOk(seen.includes(outer))
     throw new Error('roll back')

@@ -75,8 +75,8 @@ onEachDatabase('an error that was caught and passed over is no success', async (
   for (const path of ['/', '/flush']) {
     const response = await post(path)
     t.equal(response.status, 500)
-    const { code, message } = await response.json() as any
-    if (code !== 'FST_ORM_TRANSACTION_FAILED') t.match(message, /current transaction is aborted/, 'PostgreSQL refuses the flush first')
+    const { code } = await response.json() as any
+    if (code !== 'FST_ORM_TRANSACTION_FAILED') t.match(log.at(-1)!.err!.message, /current transaction is aborted/, 'PostgreSQL refuses the flush first')
     t.strictSame(await titles(), [])
     t.equal(taken(), 0)
   }
@@ -143,7 +143,7 @@ onPostgres('a connection that dies before the commit makes the request fail, and
   })
   for (let round = 0; round < 3; round++) {
     for (const when of ['commit', 'rollback', 'statement']) {
-      t.equal((await post(`/${when}`)).status, 500, when)
+      t.equal((await post(`/${when}`)).status, when === 'rollback' ? 500 : 503, when)
       t.equal(taken(), 0, when)
     }
   }

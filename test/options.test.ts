@@ -28,7 +28,7 @@ onSqlite('each mistake in the options says what is wrong with it', async (t, { o
     [{ orm, transaction: true }, /"transaction" takes 'on-write', 'on-query' or false, got true \(boolean\)/],
     [{ orm, transaction: 'onWrite' }, /"transaction" takes .*, got 'onWrite' \(string\)/],
     [{ orm, shouldCommit: 200 }, /"shouldCommit" takes a function, got 200 \(number\)/],
-    [{ orm, shouldcommit: () => true }, /"shouldcommit" takes no value, as there is no such option \(there are orm, transaction, shouldCommit, beforeCommit\), got \[Function: shouldcommit\]/],
+    [{ orm, shouldcommit: () => true }, /"shouldcommit" takes no value, as there is no such option \(there are orm, transaction, shouldCommit, beforeCommit, onAbort, statusCodes, closeTimeout, warnHeldMs\), got \[Function: shouldcommit\]/],
     [{ orm, toString: 1 }, /"toString" takes no value/]
   ]
   for (const [options, message] of mistakes) {
@@ -42,7 +42,7 @@ onSqlite('each mistake in a route\'s config says which route it is', async (t, {
   const mistakes: [orm: unknown, message: RegExp][] = [
     [true, /route GET \/x: the option "config.orm" takes an object, or false for no context, got true \(boolean\)/],
     [null, /"config.orm" takes .*, got null \(null\)/],
-    [{ isolation: 'serializable' }, /route GET \/x, config.orm: the option "isolation" takes no value, as there is no such option \(there are transaction, isolationLevel, readOnly, shouldCommit\)/],
+    [{ isolation: 'serializable' }, /route GET \/x, config.orm: the option "isolation" takes no value, as there is no such option \(there are transaction, isolationLevel, readOnly, shouldCommit, onAbort\)/],
     [{ isolationLevel: 'strict' }, /"isolationLevel" takes one of 'read uncommitted', .*'serializable', got 'strict' \(string\)/],
     [{ readOnly: 'yes' }, /"readOnly" takes true or false, got 'yes' \(string\)/],
     [{ transaction: 'always' }, /"transaction" takes .*, got 'always' \(string\)/],

@@ -83,7 +83,7 @@ t.test('the recipes do what they say', async t => {
   t.match(await post('/addOrFind/Persuasion'), [200, { title: 'Persuasion' }])
   for (const stock of [2, 1, 0]) t.match(await post('/order/1'), [200, { stock }])
   t.match(await post('/order/1'), [409, { message: '"Emma" is sold out' }])
-  t.strictSame(await post('/order/99'), [404, { message: 'There is no such thing' }])
+  t.strictSame(await post('/order/99'), [404, { statusCode: 404, error: 'Not Found', message: 'Not Found' }])
   t.strictSame(await get('/report'), { books: 2, missing: 1 })
   t.strictSame(await get('/health'), { ok: true })
   t.strictSame(await post('/restock'), [200, { ok: true }])

@@ -110,7 +110,7 @@ onEachDatabase('statements that are still queued when the request fails are not 
       ])
     })
   })
-  t.equal((await get('/')).status, 500)
+  t.equal((await get('/')).status, 409)
   await app.close()
   t.strictSame(await titles(), [])
   t.equal(taken(), 0)

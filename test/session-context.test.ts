@@ -72,13 +72,13 @@ onPostgres('a session context can be set and cleared until the transaction has b
 })
 
 onPostgres('a session context that cannot be applied fails the statement and gives the connection back', async (t, { orm, taken }) => {
-  const { post } = await startServer(t, { orm }, app => {
+  const { failure, post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       em().setSessionContext({ role: 'nobody_of_that_name' })
       return em().count(Book)
     })
   })
-  for (let i = 0; i < 7; i++) t.match(await (await post('/')).json(), { statusCode: 500, message: /nobody_of_that_name/ })
+  for (let i = 0; i < 7; i++) t.match(await failure(post('/')), { statusCode: 500, message: /nobody_of_that_name/ })
   t.equal(taken(), 0)
 })
 

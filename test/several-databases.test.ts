@@ -20,7 +20,7 @@ onPostgres('all databases are flushed before any of them commits', async (t, { o
       return 'ok'
     })
   })
-  t.equal((await get('/flush-fails')).status, 500)
+  t.equal((await get('/flush-fails')).status, 409)
   t.strictSame(await titles(), [])
   t.equal((await get('/both')).status, 200)
   t.strictSame(await titles(), ['audit', 'main'])
@@ -75,7 +75,7 @@ onPostgres('SQLite and PostgreSQL are committed together, and rolled back togeth
   t.strictSame(Object.keys(app.orms), ['default', 'reporting'])
   t.equal(app.orms.reporting, reporting as any)
   t.equal(app.orm, main as any)
-  for (const [outcome, status] of [['throw', 500], ['flush', 500], ['commit', 200], ['branch', 200]] as const) {
+  for (const [outcome, status] of [['throw', 500], ['flush', 409], ['commit', 200], ['branch', 200]] as const) {
     t.equal((await post(`/${outcome}`)).status, status, outcome)
   }
   t.strictSame(await titles(), ['main branch', 'main commit'])

@@ -49,6 +49,7 @@ t.test('whatever ends it, in whatever order and however often, a context ends on
     how: fc.constantFrom('commit' as const, 'rollback' as const, 'endUntouched' as const), ending: fc.constantFrom(...ENDINGS), wait: fc.boolean()
   }), { minLength: 1, maxLength: 6 })
   let count = 0
+  const left: ContextOfTest[] = []
   await fc.assert(fc.asyncProperty(fc.boolean(), ends, async (uses, ends) => {
     const title = `book ${++count}`
     const context = new ContextOfTest(databases)
@@ -63,6 +64,7 @@ t.test('whatever ends it, in whatever order and however often, a context ends on
     await Promise.all(pending)
     const written = await orm.em.fork().count(Book, { title })
     const isEnded = context.ending !== undefined
+    if (!isEnded) left.push(context)
     const expected = !uses ? 'untouched' : written === 1 ? 'committed' : 'rolledBack'
     return context.events.filter(event => event === 'end').length === (isEnded ? 1 : 0) &&
       context.outcome === (isEnded ? expected : undefined) &&
@@ -72,6 +74,7 @@ t.test('whatever ends it, in whatever order and however often, a context ends on
       context.isInUse === (uses && !isEnded) && !context.hasUncommitted
   }), { numRuns: 300 })
   t.ok(count >= 300)
+  for (const context of left) await context.rollback('close')
 })
 
 t.test('a context that used no database commits and rolls back nothing', async t => {

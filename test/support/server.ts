@@ -15,6 +15,8 @@ export interface Server {
   log: LogLine[]
   get (path: string): Promise<Response>
   post (path: string, body?: object): Promise<Response>
+  /** What a reply with a status of 500 or more says, with what the log says of it instead of what the client may know. */
+  failure (response: Promise<Response>): Promise<unknown>
 }
 
 export interface LogLine {
@@ -35,6 +37,7 @@ export async function startServer (t: Test, { server, ...options }: ServerOption
   return {
     app,
     log,
+    failure: async response => ({ ...await (await response).json() as object, message: log.findLast(({ err }) => err !== undefined)?.err?.message }),
     get: path => fetch(url + path),
     post: (path, body = {}) => fetch(url + path, {
       method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), redirect: 'manual'
