@@ -4,9 +4,11 @@ export { runInContext } from './lib/run-in-context.ts'
 export { atomic } from './lib/atomic.ts'
 export { switchable } from './lib/switchable.ts'
 export type {
-  AtomicOptions, BeforeCommit, ContextOrmOptions, RouteOrmOptions, RunOptions, ShouldCommit, TransactionMode
+  AtomicOptions, BeforeCommit, ContextOrmOptions, OnAbort, RouteOrmOptions, RunOptions, ShouldCommit, TransactionMode
 } from './lib/options.ts'
 export type { CommitHook } from './lib/commit-hooks.ts'
+export type { Ending, Outcome } from './lib/context.ts'
+export type { BegunEvent, ContextDescription, FailedEvent, SettledEvent } from './lib/events.ts'
 export type { SwitchableOptions, SwitchableOrm } from './lib/switchable.ts'
 export type {
   ContextEntityManager, DatabaseName, NamedEntityManager, Register, RegisteredOrm, RegisteredOrms

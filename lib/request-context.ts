@@ -85,7 +85,7 @@ export class ContextOfRequest extends Context {
     this.#log = log
     this.#requestId = reply.request.id
     const onClose = (): void => {
-      const ending = raw.writableFinished ? 'close' : 'abort'
+      const ending = isSent(raw) ? 'close' : 'abort'
       // nothing commits after reply.hijack(), and so it would never end
       if (ending === 'abort' && this.ending === undefined && !reply.sent && this.#commitsAborted) {
         this.#isClosed = true
@@ -97,7 +97,7 @@ export class ContextOfRequest extends Context {
       this.run(() => this.rollback(ending)) // never rejects
       this.release()
     }
-    const isGone = raw.destroyed || (raw as unknown as Http2ServerResponse).stream?.destroyed // which HTTP/2's has instead
+    const isGone = isHttp2(raw) ? raw.stream.destroyed : raw.destroyed
     if (isGone) onClose()
     else raw.once('close', onClose)
   }
@@ -122,4 +122,13 @@ export class ContextOfRequest extends Context {
     this.#route ??= this.#routes.of(this.#reply!.request)
     return this.#route
   }
+}
+
+/** Whether a response that has closed is complete. HTTP/2's has no `writableFinished` of that meaning (Node 24). */
+function isSent (raw: FastifyReply['raw']): boolean {
+  return isHttp2(raw) ? raw.writableEnded : raw.writableFinished
+}
+
+function isHttp2 (raw: unknown): raw is Http2ServerResponse {
+  return (raw as Partial<Http2ServerResponse>).stream !== undefined
 }

@@ -1,24 +1,10 @@
 import { once } from 'node:events'
 import { request as httpRequest, type ClientRequest } from 'node:http'
 import { em } from '../index.ts'
-import { Book, onEachDatabase, onPostgres, type Orm } from './support/databases.ts'
+import { Book, onEachDatabase, onPostgres } from './support/databases.ts'
+import { COMMITTING, delayCommits } from './support/delayed-commits.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
-
-/** Makes each commit that has inserted a book wait until `release` is called. */
-async function delayCommits (orm: Orm): Promise<() => Promise<void>> {
-  await orm.em.fork().execute(`
-    create function wait_for_lock () returns trigger language plpgsql as $$
-      begin perform pg_advisory_xact_lock_shared(42); return new; end $$;
-    create constraint trigger wait after insert on book deferrable initially deferred for each row execute function wait_for_lock();
-  `)
-  const blocker = orm.em.fork()
-  await blocker.begin()
-  await blocker.execute('select pg_advisory_xact_lock(42)')
-  return () => blocker.rollback()
-}
-
-const COMMITTING = "select 1 from pg_stat_activity where query = 'commit' and wait_event_type = 'Lock' and datname = current_database()"
 
 onPostgres('an error that comes during the commit does not undo what is being committed', async (t, { orm, observe, titles, taken }) => {
   const release = await delayCommits(orm)

@@ -141,6 +141,11 @@ t.test('what the docs say of contexts is so', async t => {
   t.equal((await app.inject({ method: 'POST', url: '/' })).statusCode, 200)
   t.ok((await titles()).includes('audit of req-1'))
 
+  const lines: string[] = []
+  ;(await load('watch.ts')).watch((line: string) => lines.push(line))
+  await app.inject({ method: 'POST', url: '/' })
+  t.match(lines, [/^POST \/: rolledBack \(reply\) in \d+ ms$/])
+
   const handle = await (await load('moving.ts')).openMoving(join(folder, 'first.sqlite'), join(folder, 'second.sqlite'))
   t.teardown(() => handle.close())
   t.equal(handle.host, join(folder, 'second.sqlite'))
@@ -171,7 +176,7 @@ t.test('the tables of options are those of the code', async t => {
 
 t.test('links lead somewhere', async t => {
   const anchors = (page: string): string[] => [...page.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title!.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
-  const files = ['README.md', 'docs/contexts.md', 'docs/coming-from.md']
+  const files = ['README.md', 'docs/contexts.md', 'docs/coming-from.md', 'docs/observing.md']
   let count = 0
   for (const file of files) {
     for (const [, path, anchor] of (await read(file)).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
