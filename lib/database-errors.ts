@@ -24,10 +24,11 @@ const STATUS_OF: [type: abstract new (...args: never) => Error, statusCode: numb
 const RETRY_AFTER = '1'
 
 /**
- * PostgreSQL's classes of lost connections and of a server that stops or starts (SQLSTATE 08, 57P), and what Node and pg
- * 8.23 say of sockets. MikroORM 7.2.1 takes the most of them for a `DriverException` without a name.
+ * What may work the next time, and MikroORM 7.2.1 takes for a `DriverException` without a name: PostgreSQL's classes of
+ * lost connections and of a server that stops or starts (SQLSTATE 08, 57P), its lock timeout (55P03), and what Node and
+ * pg 8.23 say of sockets.
  */
-const LOST_CONNECTION = /^(?:08...|57P0[1-3]|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/
+const TRY_AGAIN = /^(?:08...|57P0[1-3]|55P03|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/
 const LOST_CONNECTION_MESSAGE = /\bConnection terminated|\bconnection error and is not queryable|\bConnection lost\b/
 
 interface Decorated {
@@ -47,16 +48,17 @@ export function giveStatus (error: Error & Decorated): void {
   if (error.statusCode !== undefined || error.status !== undefined) return
   const statusCode = statusOf(error)
   if (statusCode === undefined) return
-  Object.defineProperty(error, 'statusCode', { value: statusCode, writable: true, configurable: true })
+  // not by assigning: an error may be frozen
+  Reflect.defineProperty(error, 'statusCode', { value: statusCode, writable: true, configurable: true })
   if (statusCode !== 503 || error.headers !== undefined) return
-  Object.defineProperty(error, 'headers', { value: { 'retry-after': RETRY_AFTER }, writable: true, configurable: true })
+  Reflect.defineProperty(error, 'headers', { value: { 'retry-after': RETRY_AFTER }, writable: true, configurable: true })
 }
 
 function statusOf (error: Error & Decorated): number | undefined {
   const known = STATUS_OF.find(([type]) => error instanceof type)
   if (known !== undefined) return known[1]
-  const isLost = LOST_CONNECTION.test(String(error.code)) || LOST_CONNECTION_MESSAGE.test(error.message)
-  return error instanceof DriverException && isLost ? 503 : undefined
+  const isTransient = TRY_AGAIN.test(String(error.code)) || LOST_CONNECTION_MESSAGE.test(error.message)
+  return error instanceof DriverException && isTransient ? 503 : undefined
 }
 
 /**
@@ -66,7 +68,9 @@ function statusOf (error: Error & Decorated): number | undefined {
 export function withoutInternals (payload: string, error: Error): string {
   const reply = parse(payload)
   if (reply?.message !== error.message || Object.keys(reply).some(key => !KEYS.includes(key))) return payload
-  return JSON.stringify({ ...reply, message: STATUS_CODES[Number(reply.statusCode)] ?? STATUS_CODES[500] })
+  const { code, ...rest } = reply
+  const shown = String(code).startsWith('FST_') ? { ...rest, code } : rest // another one's is the database's own
+  return JSON.stringify({ ...shown, message: STATUS_CODES[Number(reply.statusCode)] ?? STATUS_CODES[500] })
 }
 
 /** Of Fastify's own error replies (5.12). */
