@@ -1,5 +1,5 @@
-import { em } from '../index.ts'
-import { Book, onPostgres } from './support/databases.ts'
+import { em, runInContext } from '../index.ts'
+import { Book, onEachDatabase, onPostgres } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
 
@@ -19,4 +19,111 @@ onPostgres('closing the app waits for what requests that have failed have left r
   await until(async () => (await observe(connections)).length === 0)
   t.strictSame(await observe('select title from book'), [])
   await orm.close()
+})
+
+onEachDatabase('closing the app waits for requests and for jobs, and refuses new ones', async (t, { orm, another, titles }) => {
+  const own = await another()
+  const go = Promise.withResolvers<void>()
+  const inHandler = Promise.withResolvers<void>()
+  const started: Promise<unknown>[] = []
+  const { app, get, log } = await startServer(t, { orm: () => own }, app => {
+    app.get('/', async () => {
+      em().create(Book, { title: 'request' })
+      inHandler.resolve()
+      await go.promise
+      await runInContext(() => em().count(Book)) // what is running may open branches
+      return { ok: true }
+    })
+  })
+  const begin = (name: string): Promise<void> => new Promise(resolve => {
+    started.push(runInContext({ orm: app.orm, name }, async () => {
+      await em().count(Book)
+      resolve()
+      await go.promise
+      em().create(Book, { title: name })
+    }))
+  })
+  await begin('job')
+  const response = get('/')
+  await inHandler.promise
+  const closing = app.close()
+  await until(() => !app.server.listening)
+  await t.rejects(runInContext({ orm: own }, () => {}), { code: 'FST_ORM_CLOSING', statusCode: 503, message: /^runInContext\(\) begins nothing new/ })
+  t.equal(await own.isConnected(), true)
+  go.resolve()
+  t.equal((await response).status, 200)
+  await Promise.all(started)
+  await closing
+  t.equal(await own.isConnected(), false)
+  t.strictSame(await titles(), ['job', 'request'])
+  t.strictSame(log, [])
+  await t.resolves(runInContext({ orm }, () => em().count(Book)), 'which is another MikroORM')
+})
+
+onPostgres('after closeTimeout, what is still running is aborted, and named', async (t, { orm, another, titles, taken }) => {
+  const own = await another()
+  const running = { job: Promise.withResolvers<void>(), request: Promise.withResolvers<void>() }
+  const { app, get, log } = await startServer(t, { orm: () => own, closeTimeout: 100 }, app => {
+    app.get('/slow', async () => {
+      await em().insert(Book, { title: 'request' })
+      running.request.resolve()
+      await (em() as any).execute('select pg_sleep(60)')
+    })
+  })
+  const job = runInContext({ orm: app.orm, name: 'nightly' }, async () => {
+    await em().insert(Book, { title: 'job' })
+    running.job.resolve()
+    await new Promise(() => {})
+  })
+  const failed = t.rejects(job, { code: 'FST_ORM_CLOSE_TIMEOUT', message: /^nightly was still running 100 ms after app\.close\(\)/ })
+  const dropped = t.rejects(get('/slow'))
+  await Promise.all([running.job.promise, running.request.promise])
+  const before = performance.now()
+  await app.close()
+  t.ok(performance.now() - before < 5000)
+  await Promise.all([failed, dropped])
+  t.match(log.filter(({ level }) => level === 40), [{ msg: /^GET \/slow was still running 100 ms after app\.close\(\), and is aborted/ }])
+  t.strictSame(await titles(), [])
+  t.equal(taken(), 0)
+  await orm.close()
+})
+
+onEachDatabase('an app that closes leaves the work of another app on the same MikroORM alone', async (t, { orm, titles }) => {
+  const first = await startServer(t, { orm, closeTimeout: 0 }, () => {})
+  const go = Promise.withResolvers<void>()
+  const written = Promise.withResolvers<void>()
+  const second = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      em().create(Book, { title: 'second' })
+      written.resolve()
+      await go.promise
+      return { ok: true }
+    })
+  })
+  const response = second.get('/')
+  await written.promise
+  await first.app.close()
+  await runInContext({ orm }, () => { em().create(Book, { title: 'job' }) })
+  go.resolve()
+  t.equal((await response).status, 200)
+  t.strictSame(await titles(), ['job', 'second'])
+  await second.app.close()
+  await runInContext({ orm }, () => { em().create(Book, { title: 'after' }) })
+  t.strictSame(await titles(), ['after', 'job', 'second'], 'what was passed in is not closed, and serves others')
+})
+
+onEachDatabase('what a request has left behind begins nothing after its app has closed', async (t, { another }) => {
+  const own = await another()
+  const late = Promise.withResolvers<unknown>()
+  const go = Promise.withResolvers<void>()
+  const { app, get } = await startServer(t, { orm: () => own }, app => {
+    app.get('/', async () => {
+      go.promise.then(() => runInContext({ name: 'late' }, () => em().count(Book))).catch(late.resolve)
+      return { ok: true }
+    })
+  })
+  await get('/')
+  await app.close()
+  go.resolve()
+  t.match(await late.promise, { code: 'FST_ORM_CLOSING', message: /^late begins nothing new/ })
 })
