@@ -1,5 +1,5 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
-import { FST_ORM_POOL_STARVED, FST_ORM_SINGLE_CONNECTION } from './errors.ts'
+import { FST_ORM_POOL_STARVED, FST_ORM_SINGLE_CONNECTION, withCallersLine } from './errors.ts'
 import { PoolGate } from './pool-gate.ts'
 
 /**
@@ -40,7 +40,7 @@ export function acquireConnection<T> (
   if (holder === undefined) return acquire(() => {})
   const pool: AbstractSqlConnection = em.getConnection('write')
   if (!pool.getClient().getExecutor().adapter.supportsMultipleConnections) {
-    return Promise.reject(new FST_ORM_SINGLE_CONNECTION(user.name, holder.name))
+    return Promise.reject(withCallersLine(() => new FST_ORM_SINGLE_CONNECTION(user.name, holder.name)))
   }
   const gate = PoolGate.of(em)
   gate.note(holders.length)
@@ -80,30 +80,34 @@ async function acquireWithin<T> (
   waits.set(pool, all)
   all.add(wait)
 
-  const starved = Promise.withResolvers<never>()
-  let error: Error | undefined
+  const starved = Promise.withResolvers<typeof STARVED>()
   let checks = 0
   const timer = setInterval(() => {
     checks++
     if (checks < MAX_CHECKS && !(countHolders(pool, all) >= size && wait === [...all].at(-1))) return
-    error = new FST_ORM_POOL_STARVED(user.name, holder.name, String(size), String(checks * CHECK_EVERY_MS / 1000))
     stop()
-    starved.reject(error)
+    starved.resolve(STARVED)
   }, CHECK_EVERY_MS)
   const stop = (): void => {
     clearInterval(timer)
     all.delete(wait)
   }
+  let error: Error | undefined
   const arrived = (): void => {
     if (error !== undefined) throw error
     stop()
   }
   try {
-    return await Promise.race([acquire(arrived), starved.promise])
+    const acquired = await Promise.race([acquire(arrived), starved.promise])
+    if (acquired !== STARVED) return acquired
   } finally {
     stop()
   }
+  error = withCallersLine(() => new FST_ORM_POOL_STARVED(user.name, holder.name, String(size), String(checks * CHECK_EVERY_MS / 1000)))
+  throw error
 }
+
+const STARVED = Symbol('starved')
 
 /** How many contexts hold a connection while something inside them waits for another. */
 function countHolders (pool: AbstractSqlConnection, all: Set<Wait>): number {

@@ -1,7 +1,7 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { AutocommitReads } from './autocommit-reads.ts'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
-import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED } from './errors.ts'
+import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
 import { hold } from './hold.ts'
 import { OpenStreams } from './open-streams.ts'
 import type { TransactionMode, TransactionOptions } from './options.ts'
@@ -261,7 +261,9 @@ export class DeferredTransaction {
 
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
-    if (this.#settings.readOnly === true && isModification(sql)) throw new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql))
+    if (this.#settings.readOnly === true && isModification(sql)) {
+      throw withCallersLine(() => new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql)))
+    }
     this.#assertNoStream(sql)
 
     // a subscriber to the start cannot wait for it: before it, there is no transaction to run in
@@ -364,7 +366,7 @@ export class DeferredTransaction {
   #assertNoStream (sql: string): void {
     if (this.#streams.isEmpty) return
     if (this.#streams.hasOneInTransaction || this.#reads.hasSingleConnection) {
-      throw new FST_ORM_STREAM_OPEN(this.#owner.name, shorten(sql))
+      throw withCallersLine(() => new FST_ORM_STREAM_OPEN(this.#owner.name, shorten(sql)))
     }
   }
 
@@ -373,6 +375,6 @@ export class DeferredTransaction {
   }
 
   #endedError (sql: string): Error {
-    return new FST_ORM_CONTEXT_ENDED(this.#owner.name, this.#owner.outcome ?? 'it is being settled', shorten(sql))
+    return withCallersLine(() => new FST_ORM_CONTEXT_ENDED(this.#owner.name, this.#owner.outcome ?? 'it is being settled', shorten(sql)))
   }
 }

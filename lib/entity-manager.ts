@@ -1,6 +1,6 @@
 import { TransactionContext, TransactionPropagation, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
-import { FST_ORM_TRANSACTION_OPEN } from './errors.ts'
+import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 /**
@@ -25,6 +25,16 @@ interface InnerEntityManager extends EntityManager {
 
 /** Propagations that leave the context's transaction alone. */
 const ON_ITS_OWN: string[] = [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]
+
+/** MikroORM 7.2.1 passes its errors on in a way that V8 cannot follow. */
+async function execute (this: SqlEntityManager, ...args: Parameters<SqlEntityManager['execute']>): Promise<unknown> {
+  try {
+    return await (inherited(this) as SqlEntityManager).execute.apply(this, args)
+  } catch (error) {
+    addCallersLine(error)
+    throw error
+  }
+}
 
 /** Shared by all forks, so that a fork costs no closures. */
 const methods = {
@@ -66,6 +76,8 @@ const methods = {
     return await runTransactional(this, unit, callback, { ...options, propagation })
   },
 
+  execute,
+
   async begin (this: ContextEntityManager, ...[options]: Begin): Promise<void> {
     if (!actsOnContext(this) || options?.ctx !== undefined) return await inherited(this).begin.call(this, options)
     if (!await beginWith(this, options)) await this[UNIT_OF_WORK].begin()
@@ -98,6 +110,8 @@ const methods = {
 
 /** Those of an EntityManager inside `em.transactional()`, which is otherwise MikroORM's. */
 const innerMethods = {
+  execute,
+
   async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
     return await runTransactional(this, this[AROUND], callback, options)
   }

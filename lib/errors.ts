@@ -79,3 +79,27 @@ export function partialCommit (context: string, committed: string[], notCommitte
   const error = new FST_ORM_PARTIAL_COMMIT(context, quoted(committed), quoted(notCommitted), { cause })
   return Object.assign(error, { committed, notCommitted })
 }
+
+/** Enough for the frames of MikroORM 7.2 and Kysely 0.29 that lie between a statement and the line that it comes from. */
+const FRAMES = 50
+
+/** Makes an error whose stack leads to the caller's own line, which the usual ten frames do not reach. */
+export function withCallersLine<T extends Error> (make: () => T): T {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = FRAMES
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+/**
+ * Adds the present stack to an error of ours that has come through a part of MikroORM 7.2.1 which awaits in a way that V8
+ * cannot follow.
+ */
+export function addCallersLine (error: unknown): void {
+  if (!(error instanceof Error) || !String((error as { code?: unknown }).code).startsWith('FST_ORM_')) return
+  const { stack } = withCallersLine(() => new Error('here'))
+  Reflect.set(error, 'stack', `${error.stack}${stack!.slice(stack!.indexOf('\n'))}`)
+}

@@ -5,6 +5,7 @@ import type { Context } from './context.ts'
 import { DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import { forkEntityManager, resetTransactionContext } from './entity-manager.ts'
+import { addCallersLine } from './errors.ts'
 import { FlushQueue } from './flush-queue.ts'
 import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
@@ -175,6 +176,7 @@ export class UnitOfWork {
       await flush()
     } catch (error) {
       if (this.#transaction.statements !== statements) this.#transaction.fail(error)
+      addCallersLine(error)
       throw error
     } finally {
       if (this.#transaction.statements !== statements) this.#flushes++

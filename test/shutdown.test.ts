@@ -27,7 +27,8 @@ onEachDatabase('closing the app waits for requests and for jobs, and refuses new
   const inHandler = Promise.withResolvers<void>()
   const started: Promise<unknown>[] = []
   const { app, get, log } = await startServer(t, { orm: () => own }, app => {
-    app.get('/', async () => {
+    app.get('/', async (_request, reply) => {
+      reply.header('connection', 'close') // or Fastify waits for the client's next request
       em().create(Book, { title: 'request' })
       inHandler.resolve()
       await go.promise
