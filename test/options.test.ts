@@ -29,7 +29,13 @@ onSqlite('each mistake in the options says what is wrong with it', async (t, { o
     [{ orm, transaction: 'onWrite' }, /"transaction" takes .*, got 'onWrite' \(string\)/],
     [{ orm, shouldCommit: 200 }, /"shouldCommit" takes a function, got 200 \(number\)/],
     [{ orm, shouldcommit: () => true }, /"shouldcommit" takes no value, as there is no such option \(there are orm, transaction, shouldCommit, beforeCommit, onAbort, statusCodes, closeTimeout, warnHeldMs\), got \[Function: shouldcommit\]/],
-    [{ orm, toString: 1 }, /"toString" takes no value/]
+    [{ orm, toString: 1 }, /"toString" takes no value/],
+    [{ orm, beforeCommit: true }, /"beforeCommit" takes a function, got true \(boolean\)/],
+    [{ orm, onAbort: 'ignore' }, /"onAbort" takes 'rollback' or 'commit', got 'ignore' \(string\)/],
+    [{ orm, statusCodes: 409 }, /"statusCodes" takes true or false, got 409 \(number\)/],
+    [{ orm, closeTimeout: '10s' }, /"closeTimeout" takes a number of milliseconds, 0 or more, got '10s' \(string\)/],
+    [{ orm, closeTimeout: -1 }, /"closeTimeout" takes .*, got -1 \(number\)/],
+    [{ orm, warnHeldMs: NaN }, /"warnHeldMs" takes .*, got NaN \(number\)/]
   ]
   for (const [options, message] of mistakes) {
     await t.rejects(register(t as Tap, options), { code: 'FST_ORM_BAD_OPTION', statusCode: 500, message }, String(message))
@@ -47,6 +53,7 @@ onSqlite('each mistake in a route\'s config says which route it is', async (t, {
     [{ readOnly: 'yes' }, /"readOnly" takes true or false, got 'yes' \(string\)/],
     [{ transaction: 'always' }, /"transaction" takes .*, got 'always' \(string\)/],
     [{ shouldCommit: true }, /"shouldCommit" takes a function, got true \(boolean\)/],
+    [{ onAbort: true }, /"onAbort" takes 'rollback' or 'commit', got true \(boolean\)/],
     [{ transaction: false, readOnly: true }, /"readOnly" takes a transaction \('on-write' or 'on-query'\), got transaction: false/],
     [{ transaction: false, isolationLevel: 'serializable' }, /"isolationLevel" takes a transaction .*, got transaction: false/]
   ]
