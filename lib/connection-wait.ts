@@ -92,9 +92,9 @@ async function acquireWithin<T> (
     clearInterval(timer)
     all.delete(wait)
   }
-  let error: Error | undefined
+  let isTooLate = false
   const arrived = (): void => {
-    if (error !== undefined) throw error
+    if (isTooLate) throw new Error('too late') // whoever waited for it has been told
     stop()
   }
   try {
@@ -103,8 +103,8 @@ async function acquireWithin<T> (
   } finally {
     stop()
   }
-  error = withCallersLine(() => new FST_ORM_POOL_STARVED(user.name, holder.name, String(size), String(checks * CHECK_EVERY_MS / 1000)))
-  throw error
+  isTooLate = true
+  throw withCallersLine(() => new FST_ORM_POOL_STARVED(user.name, holder.name, String(size), String(checks * CHECK_EVERY_MS / 1000)))
 }
 
 const STARVED = Symbol('starved')

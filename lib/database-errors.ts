@@ -38,9 +38,17 @@ interface Decorated {
   headers?: unknown
 }
 
+/** What drivers have thrown, of which `em.getKysely()` makes no exceptions of MikroORM. */
+const ofDrivers = new WeakSet<object>()
+
+/** A statement of a context has thrown it. */
+export function noteErrorOfDriver (error: unknown): void {
+  if (error instanceof Error) ofDrivers.add(error)
+}
+
 /** Whether its message may hold SQL, values, or names of tables and constraints. */
 export function isOfDatabase (error: unknown): error is Error {
-  return error instanceof DriverException || error instanceof ValidationError
+  return error instanceof DriverException || error instanceof ValidationError || ofDrivers.has(error as object)
 }
 
 /** Gives it the status that fits, unless it has one, where Fastify and error handlers look for it. */
@@ -65,12 +73,12 @@ function statusOf (error: Error & Decorated): number | undefined {
  * If the payload is what Fastify makes of that error when nobody else answers it, the same with the name of the status for
  * a message. What an error handler says in its own words stays.
  */
-export function withoutInternals (payload: string, error: Error): string {
+export function withoutInternals (payload: string, error: Error, statusCode: number): string {
   const reply = parse(payload)
   if (reply?.message !== error.message || Object.keys(reply).some(key => !KEYS.includes(key))) return payload
   const { code, ...rest } = reply
   const shown = String(code).startsWith('FST_') ? { ...rest, code } : rest // another one's is the database's own
-  return JSON.stringify({ ...shown, message: STATUS_CODES[Number(reply.statusCode)] ?? STATUS_CODES[500] })
+  return JSON.stringify({ ...shown, message: STATUS_CODES[statusCode] ?? STATUS_CODES[500] })
 }
 
 /** Of Fastify's own error replies (5.12). */

@@ -135,7 +135,7 @@ function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: 
 /** Of an error reply that is Fastify's own. */
 function hideInternals (error: Error, reply: FastifyReply, payload: unknown, done: Done): void {
   if (typeof payload !== 'string') return done()
-  const shown = withoutInternals(payload, error)
+  const shown = withoutInternals(payload, error, reply.statusCode)
   if (shown !== payload) reply.header('content-length', Buffer.byteLength(shown))
   ;(done as PayloadDone)(null, shown)
 }

@@ -1,3 +1,4 @@
+import { noteErrorOfDriver } from './database-errors.ts'
 import type { DatabaseConnection } from './pinned-transaction.ts'
 
 type Client = { getExecutor (): { provideConnection: DatabaseLender } }
@@ -22,7 +23,10 @@ export class RunningStatements {
     const running = use(connection)
     const forget = (): void => { this.#running.delete(connection) }
     this.#running.set(connection, running)
-    running.then(forget, forget)
+    running.then(forget, error => {
+      forget()
+      noteErrorOfDriver(error)
+    })
     return running
   }
 

@@ -182,7 +182,6 @@ export class Work {
   }
 }
 
-
 function logsDebug (log: FastifyBaseLogger | undefined): boolean {
   return log !== undefined && ['debug', 'trace'].includes(log.level)
 }

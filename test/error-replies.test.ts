@@ -19,6 +19,7 @@ const FAILURES: Record<string, [statusCode: number, name: string, fail: () => Pr
   '/not-found': [404, 'NotFoundError', () => em().findOneOrFail(Book, { title: 'secret' })],
   '/not-null': [422, 'NotNullConstraintViolationException', () => (em() as any).execute('insert into book (title) values (null)')],
   '/syntax': [500, '', () => (em() as any).execute("select 'secret' from nowhere")],
+  '/kysely': [500, '', () => (em() as any).getKysely().selectFrom('nowhere').select('secret').execute()],
   '/read-only': [500, 'FastifyError', () => (em() as any).execute("update book set title = 'secret'")]
 }
 
@@ -57,6 +58,7 @@ onEachDatabase('the log and the app\'s own error handler get the original except
       })
     })
     app.get('/sent', { errorHandler: (error, _request, reply) => { reply.send(error) } }, FAILURES['/unique']![2])
+    app.get('/buffer', { errorHandler: (error, _request, reply) => { reply.send(Buffer.from(error.message)) } }, FAILURES['/unique']![2])
     app.get('/text', { errorHandler: (error, _request, reply) => { reply.type('text/plain').send(error.message) } }, FAILURES['/unique']![2])
   })
   for (const path of ['/own', '/rethrown']) {
@@ -68,7 +70,7 @@ onEachDatabase('the log and the app\'s own error handler get the original except
   const sent = await get('/sent')
   t.equal(sent.status, 409)
   t.notMatch(await sent.text(), SECRETS, 'but not if it only passes the error on')
-  t.match(await (await get('/text')).text(), SECRETS)
+  for (const path of ['/text', '/buffer']) t.match(await (await get(path)).text(), SECRETS)
   await get('/syntax')
   t.match(log.at(-1), { level: 50, err: { message: /nowhere/ } })
 })
@@ -81,14 +83,14 @@ onEachDatabase('an error with a response schema keeps the database to itself, to
 
 onSqlite('a status that an exception has already stays, and so does what is no exception of the database', async (t, { orm }) => {
   const { get } = await startServer(t, { orm }, app => {
-    app.get('/own-status', async () => { throw Object.assign(await FAILURES['/unique']![2]().catch(error => error) as Error, { statusCode: 410 }) })
+    app.get('/own-status', async () => { throw Object.assign(await FAILURES['/unique']![2]().catch(error => error) as Error, { statusCode: 499 }) })
     app.get('/other', async () => { throw new Error('the title of a book') })
     app.get('/code', async () => { throw Object.assign(new Error('teapot'), { statusCode: 418 }) })
     app.get('/null', async () => { throw null }) // eslint-disable-line no-throw-literal
     app.get('/frozen', async () => { throw Object.freeze(await FAILURES['/unique']![2]().catch(error => error)) })
     app.get('/no-context', { config: { orm: false } }, async () => await orm.em.fork().findOneOrFail(Book, { title: 'secret' }))
   })
-  t.equal((await get('/own-status')).status, 410)
+  t.match(await (await get('/own-status')).json(), { statusCode: 499, message: 'Internal Server Error' })
   t.match(await (await get('/other')).json(), { statusCode: 500, message: 'the title of a book' })
   t.match(await (await get('/code')).json(), { statusCode: 418, message: 'teapot' })
   t.equal((await get('/null')).status, 500)

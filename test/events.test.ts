@@ -42,8 +42,18 @@ onEachDatabase('each context that used a database tells once what became of it',
   }
   const read = await settle(get('/books/7'))
   t.match(read, {
-    kind: 'request', method: 'GET', route: '/books/:id', requestId: 'req-3', database: 'default', outcome: 'committed', ending: 'reply',
-    error: undefined, held: 0, reads: 2, writes: 0, flushes: 0
+    kind: 'request',
+    method: 'GET',
+    route: '/books/:id',
+    requestId: 'req-3',
+    database: 'default',
+    outcome: 'committed',
+    ending: 'reply',
+    error: undefined,
+    held: 0,
+    reads: 2,
+    writes: 0,
+    flushes: 0
   })
   t.ok(read.duration > 0)
   t.strictSame(events.begun, [])

@@ -144,7 +144,7 @@ t.test('what the docs say of contexts is so', async t => {
   const lines: string[] = []
   ;(await load('watch.ts')).watch((line: string) => lines.push(line))
   await app.inject({ method: 'POST', url: '/' })
-  t.match(lines, [/^POST \/: rolledBack \(reply\) in \d+ ms$/])
+  t.match(lines, [/^POST \/: rolledBack \(error\) in \d+ ms$/])
 
   const handle = await (await load('moving.ts')).openMoving(join(folder, 'first.sqlite'), join(folder, 'second.sqlite'))
   t.teardown(() => handle.close())

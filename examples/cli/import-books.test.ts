@@ -30,6 +30,8 @@ interface Database {
   options: DatabaseOptions
   /** On a connection of the test's own. */
   query (sql: string): Promise<any[]>
+  /** The same, for what gives no rows. */
+  execute (sql: string): Promise<void>
   /** Lets nobody else write, from when it resolves until `release()`. */
   hold (): Promise<void>
   release (): Promise<void>
@@ -71,6 +73,7 @@ function onEachDatabase (name: string, run: Run): void {
     await runIn(t, run, {
       options: { url: url.href },
       query,
+      execute: async sql => { await query(sql) },
       async hold () {
         await query('begin')
         await query('lock table book_import in exclusive mode')
@@ -93,6 +96,7 @@ function onSqlite (name: string, run: Run): void {
     await runIn(t, run, {
       options: { file },
       query: async sql => connection.prepare(sql).all(),
+      execute: async sql => { connection.exec(sql) },
       async hold () {
         connection.exec('begin immediate')
       },
@@ -222,6 +226,20 @@ onEachDatabase('SIGKILL loses the batch that is being written, and the import go
   t.strictSame(await imported(place), books)
 })
 
+onEachDatabase('what the database says besides is shown as it is', async (t, place) => {
+  writeBooks(place, 3)
+  if ('url' in place.database.options) {
+    await place.database.execute('create function refuse () returns trigger language plpgsql as $$ begin raise unique_violation using message = \'refused\'; end $$')
+    await place.database.execute('create trigger refuse before insert on imported_book for each row execute function refuse()')
+  } else {
+    await place.database.execute("create trigger refuse before insert on imported_book begin select raise(abort, 'UNIQUE constraint failed: refused'); end")
+  }
+  const { code, errors } = await place.run()
+  t.equal(code, 1)
+  t.match(errors, /The import of books\.csv has failed\. Run the same command again to go on\.\n.*refused/s)
+  t.strictSame(await imported(place), [])
+})
+
 onEachDatabase('of two imports of one file, one stops', async (t, place) => {
   const books = writeBooks(place, 6_000)
   const script = place.start('--batch', '10')
@@ -318,6 +336,7 @@ t.test('a file that is missing is said to be, before there is a database', async
   t.strictSame(await run([]), { code: 1, output: '', errors: 'Which file shall be imported? See --help.\n' })
   t.strictSame(await run(['missing.csv']), { code: 1, output: '', errors: 'There is no file missing.csv\n' })
   t.strictSame(await run(['.']), { code: 1, output: '', errors: '. is not a file\n' })
+  t.match(await run([join('books.csv', 'x')]), { code: 1, errors: /books\.csv\/x cannot be read: ENOTDIR/ })
   t.match(await run(['--help']), { code: 0, output: /^Usage: node examples\/cli\/import-books\.ts FILE/, errors: '' })
   t.notOk(existsSync(join(folder, 'books.sqlite')))
 

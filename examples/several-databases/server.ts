@@ -1,12 +1,14 @@
 import { buildApp } from './app.ts'
 
+const { PORT = '3000', DATABASE_URL } = process.env
+
 const app = buildApp({
-  databases: { url: process.env.DATABASE_URL || undefined, file: 'shop.sqlite', reportingFile: 'reporting.sqlite' },
+  databases: { url: DATABASE_URL, file: 'shop.sqlite', reportingFile: 'reporting.sqlite' },
   logger: { level: 'warn' }
 })
 
 try {
-  const address = await app.listen({ port: Number(process.env.PORT || 3000) })
+  const address = await app.listen({ port: Number(PORT) })
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => app.close())
   console.log(`The shop is open, have a look at ${address}/report`)
 } catch (error: any) {

@@ -8,7 +8,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { until } from '../../test/support/until.ts'
 import { buildApp } from './app.ts'
-import { openMain, openReporting, type DatabasesOptions } from './databases.ts'
+import { openDatabases, openMain, openReporting, type DatabasesOptions } from './databases.ts'
 import { Order, OutboxEntry, Product } from './main-entities.ts'
 import { Sale } from './reporting-entities.ts'
 
@@ -218,6 +218,11 @@ onPostgres('a database that is gone is named', async (t, shop) => {
   t.teardown(() => admin.end())
   await admin.query(`drop database ${shop.main.config.get('dbName')} with (force)`)
   t.strictSame(await shop.get('/health'), { status: 503, body: { default: false, reporting: true } })
+})
+
+t.test('if the second database cannot be opened, the first is closed again', async t => {
+  const file = join(t.testdir({}), 'shop.sqlite')
+  await t.rejects(openDatabases({ file, reportingFile: join(t.testdirName, 'missing', 'reporting.sqlite') }), /directory/)
 })
 
 t.test('the server prints its address, answers, and closes on SIGTERM', async t => {

@@ -178,6 +178,13 @@ onQueue('a handler that fails is tried again, and nothing of its failures stays'
   t.strictSame(news, ['x3'])
 })
 
+onQueue('unless told otherwise, it waits for a second, and for longer each time', async (t, { put, start, query }) => {
+  await put('note', 'x')
+  start(1, { backoff: undefined, handlers: { note () { throw new Error('no') } } })
+  await until(async () => (await query('select from job where last_error is not null')).length === 1)
+  t.match(await query("select run_at between now() - interval '5 seconds' and now() + interval '2 seconds' as is_soon, state from job"), [{ is_soon: true, state: 'waiting' }])
+})
+
 onQueue('between attempts it waits for as long as the backoff says', async (t, { put, start, query, effects, reached }) => {
   const asked: number[] = []
   await put('note', 'x')

@@ -21,7 +21,8 @@ export interface WorkerOptions extends Partial<AttemptOptions> {
 /** Works on one job after the other; as many as should be worked on at once need as many workers. */
 export async function worker (orm: MikroORM, { signal, ...options }: WorkerOptions): Promise<void> {
   const { pollInterval = 1000, timeout = 30_000, lease = 2 * timeout, onError = console.error } = options
-  const attemptOptions = { maxAttempts: 5, backoff: exponential, ...options, timeout }
+  const { handlers, maxAttempts = 5, backoff = exponential } = options
+  const attemptOptions = { handlers, maxAttempts, backoff, timeout }
   const kinds = Object.keys(options.handlers)
 
   while (!signal.aborted) {
