@@ -91,7 +91,9 @@ export class ContextOfRequest extends Context {
         this.#isClosed = true
         return
       }
-      if (ending === 'close' && this.hasUncommitted) {
+      // that a websocket closes is how it ends, and nobody's abort
+      const isUpgraded = reply.sent && reply.request.headers.upgrade !== undefined
+      if ((ending === 'close' || isUpgraded) && this.hasUncommitted) {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
       }
       this.run(() => this.rollback(ending)) // never rejects

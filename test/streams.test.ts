@@ -1,5 +1,9 @@
 import type { SqlEntityManager } from '@mikro-orm/sql'
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { em } from '../index.ts'
 import { Book, onEachDatabase, onPostgres, onSqlite, type Orm } from './support/databases.ts'
 import { startServer } from './support/server.ts'
@@ -130,3 +134,110 @@ onEachDatabase('a stream whose request fails in its middle ends with an error, n
   t.match(await end.promise, { code: 'FST_ORM_CONTEXT_ENDED' })
   t.equal(taken(), 0)
 })
+
+onPostgres('a large table is replied in constant memory, at the pace of a client that reads slowly', async (t, { orm, taken }) => {
+  await insertMany(orm, 100_000)
+  let read = 0
+  const { app } = await startServer(t, { orm }, app => {
+    app.get('/', async (_request, reply) => {
+      const books = counted(em().stream(Book), () => { read++ })
+      return reply.type('application/x-ndjson').send(Readable.from(lines(books)))
+    })
+  })
+  const before = usedMemory()
+  const [response] = await once(httpRequest(`${app.listeningOrigin}/`).end(), 'response') as [IncomingMessage]
+  await untilStill(() => read)
+  t.ok(read > 0 && read < 30_000, `of 100,000 rows, ${read} are read before the client reads one`)
+  t.equal(taken(), 1)
+
+  let newlines = 0
+  let grown = 0
+  let chunks = 0
+  for await (const chunk of response) {
+    newlines += chunk.toString('latin1').split('\n').length - 1
+    if (++chunks % 100 !== 0) continue
+    grown = Math.max(grown, usedMemory() - before)
+  }
+  t.equal(newlines, 100_000)
+  t.ok(chunks > 300)
+  t.ok(grown < 20_000_000, `the 50 MB of the reply take ${Math.round(grown / 1e6)} MB at most`)
+  await until(() => taken() === 0)
+})
+
+onPostgres('a client that leaves in the middle of a large table closes the cursor, and gives the connection back', async (t, { orm, taken, observe }) => {
+  await insertMany(orm, 100_000)
+  let read = 0
+  const { app, get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => Readable.from(lines(counted(em().stream(Book), () => { read++ }))))
+    app.get('/next', async () => em().count(Book))
+  })
+  for (let i = 0; i < 7; i++) { // more often than the pool has connections
+    const client = httpRequest(`${app.listeningOrigin}/`).end()
+    const [response] = await once(client, 'response') as [IncomingMessage]
+    response.on('error', () => {})
+    await once(response, 'data')
+    client.destroy()
+    await until(() => taken() === 0)
+  }
+  t.ok(read < 350_000, `of 700,000 rows, ${read} are read`)
+  t.equal(await (await get('/next')).text(), '100000')
+  t.strictSame(await observe(`
+    select state, query from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and (state <> 'idle' or backend_xmin is not null)
+  `), [])
+})
+
+onPostgres('a write from inside a stream that is being replied is refused, and the client sees that the reply is not whole', async (t, { orm, taken, titles }) => {
+  await insertMany(orm, 1000)
+  const refused = Promise.withResolvers<unknown>()
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => Readable.from(writing()))
+  })
+  async function * writing (): AsyncGenerator<string> {
+    for await (const book of em().stream(Book)) {
+      try {
+        if (book.id === 500) await em().nativeUpdate(Book, book.id, { title: 'late' })
+      } catch (error) {
+        refused.resolve(error)
+        throw error
+      }
+      yield JSON.stringify(book) + '\n'
+    }
+  }
+  const response = await get('/')
+  t.equal(response.status, 200, 'which is on its way by then')
+  await t.rejects(response.text())
+  t.match(await refused.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET / has ended (untouched), which is too late for this: update "book" …' })
+  await until(() => taken() === 0)
+  t.notOk((await titles()).includes('late'))
+})
+
+async function * counted (books: AsyncIterable<unknown>, count: () => void): AsyncGenerator<unknown> {
+  for await (const book of books) {
+    count()
+    yield book
+  }
+}
+
+/** Rows of about 500 bytes. */
+async function insertMany (orm: Orm, count: number): Promise<void> {
+  await orm.schema.execute('alter table book alter column title type text')
+  await orm.em.fork().execute(`insert into book (title, stock) select i || repeat('x', 450), 3 from generate_series(1, ${count}) i`)
+}
+
+/** Until a number grows no more: nothing says that a stream has come to a stop. */
+async function untilStill (read: () => number): Promise<void> {
+  for (let last = -1; last !== read();) {
+    last = read()
+    const since = performance.now()
+    await until(() => performance.now() - since > 300)
+  }
+}
+
+/** What is left after garbage collection, buffers included, without a flag for the whole process. */
+function usedMemory (): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
