@@ -1,13 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Context } from './context.ts'
 import { contextFor } from './current-context.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
 import { checkAtomicOptions, show, type AtomicOptions } from './options.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
-import type { Work } from './work.ts'
-
-/** The context whose `atomic()` the caller runs in. */
-const running = new AsyncLocalStorage<Context>()
+import { runningAtomic, type Work } from './work.ts'
 
 /**
  * Runs `fn`, and commits what it did at once, or rolls it back and rethrows: on the current context, before that ends.
@@ -25,12 +21,13 @@ export async function atomic<T> (fn: () => T | Promise<T>, options: AtomicOption
   const { existing } = checkAtomicOptions(options)
   const work = context.use('atomic()')
   context.assertOpen('atomic()')
+  work.assertNotSettling('atomic()')
 
-  if (running.getStore() === context || work.savepoints.length > 0 || hooksOfOwnTransaction(context) !== undefined) {
+  if (runningAtomic.getStore() === context || work.savepoints.length > 0 || hooksOfOwnTransaction(context) !== undefined) {
     if (existing === 'join') return await runInSavepoints(context, fn)
     throw new FST_ORM_TRANSACTION_OPEN(context.name, 'atomic() would commit the atomic() or em.transactional() around it', "Use em.transactional(), or atomic() with existing: 'join'")
   }
-  return await work.atomics.run(() => running.run(context, () => runAndCommit(context, work, fn, existing)))
+  return await work.atomics.run(() => runningAtomic.run(context, () => runAndCommit(context, work, fn, existing)))
 }
 
 async function runAndCommit<T> (context: Context, work: Work, fn: () => T | Promise<T>, existing: AtomicOptions['existing']): Promise<T> {

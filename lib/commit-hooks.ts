@@ -5,7 +5,7 @@ export type CommitHook = () => unknown
 
 export type HookKind = 'beforeCommit' | 'afterCommit' | 'afterRollback'
 
-interface Registered {
+export interface RegisteredHook {
   kind: HookKind
   hook: CommitHook
   /** Where it was registered: the innermost savepoint of each database. */
@@ -14,7 +14,7 @@ interface Registered {
 
 /** The hooks that wait for a commit or a rollback, in the order in which they were registered. */
 export class CommitHooks {
-  #registered: Registered[] = []
+  #registered: RegisteredHook[] = []
 
   add (kind: HookKind, hook: CommitHook, savepoints: Savepoint[] = []): void {
     this.#registered.push({ kind, hook, savepoints })
@@ -31,24 +31,31 @@ export class CommitHooks {
   }
 
   async runAfterCommit (onError: (error: unknown) => void): Promise<void> {
-    await this.#runAll('afterCommit', this.#takeAll(), onError)
+    await runHooks('afterCommit', this.takeAll(), onError)
   }
 
   async runAfterRollback (onError: (error: unknown) => void): Promise<void> {
-    await this.#runAll('afterRollback', this.#takeAll(), onError)
+    await runHooks('afterRollback', this.takeAll(), onError)
+  }
+
+  /** For whoever knows what has become of what they wait for; they wait no longer. */
+  takeAll (): RegisteredHook[] {
+    const all = this.#registered
+    this.#registered = []
+    return all
   }
 
   /** Drops what was registered inside the savepoint, and runs what waited for its rollback. */
   async rollbackTo (savepoint: Savepoint, onError: (error: unknown) => void): Promise<void> {
-    const isGone = ({ savepoints }: Registered): boolean => savepoints.some(inner => inner.isWithin(savepoint))
+    const isGone = ({ savepoints }: RegisteredHook): boolean => savepoints.some(inner => inner.isWithin(savepoint))
     const gone = this.#registered.filter(isGone)
     this.#registered = this.#registered.filter(registered => !isGone(registered))
-    await this.#runAll('afterRollback', gone, onError)
+    await runHooks('afterRollback', gone, onError)
   }
 
   /** Takes over those of a transaction inside this one, which has not rolled back. */
   adopt (inner: CommitHooks): void {
-    this.#registered.push(...inner.#takeAll())
+    this.#registered.push(...inner.takeAll())
   }
 
   /** Drops all of them: it is not known, or not one thing, what has become of what they wait for. */
@@ -56,26 +63,20 @@ export class CommitHooks {
     this.#registered = []
   }
 
-  #takeFirst (kind: HookKind): Registered | undefined {
+  #takeFirst (kind: HookKind): RegisteredHook | undefined {
     const index = this.#registered.findIndex(registered => registered.kind === kind)
     return index === -1 ? undefined : this.#registered.splice(index, 1)[0]
   }
+}
 
-  #takeAll (): Registered[] {
-    const all = this.#registered
-    this.#registered = []
-    return all
-  }
-
-  /** What is decided is decided: one that throws keeps none of the others from running. */
-  async #runAll (kind: HookKind, registered: Registered[], onError: (error: unknown) => void): Promise<void> {
-    for (const { kind: its, hook } of registered) {
-      if (its !== kind) continue
-      try {
-        await hook()
-      } catch (error) {
-        onError(error)
-      }
+/** Those of that kind. What is decided is decided: one that throws keeps none of the others from running. */
+export async function runHooks (kind: HookKind, hooks: RegisteredHook[], onError: (error: unknown) => void): Promise<void> {
+  for (const { kind: its, hook } of hooks) {
+    if (its !== kind) continue
+    try {
+      await hook()
+    } catch (error) {
+      onError(error)
     }
   }
 }

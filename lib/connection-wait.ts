@@ -15,12 +15,14 @@ export interface ConnectionUser {
   readonly name: string
   /** The context that it was opened in, as long as neither has ended. */
   readonly outer?: ConnectionUser | undefined
-  /** Holds a connection of that pool. */
-  holdsConnectionOf (pool: AbstractSqlConnection): boolean
+  /** The context that calls at the moment, which may use the EntityManager of one around it. */
+  readonly caller?: ConnectionUser | undefined
+  /** How many connections of that pool it holds; on SQLite, which has one, also if it waits for that itself. */
+  connectionsOf (pool: AbstractSqlConnection): number
 }
 
 interface Wait {
-  user: ConnectionUser
+  holders: ConnectionUser[]
 }
 
 const CHECK_EVERY_MS = 1000
@@ -37,14 +39,14 @@ export function acquireConnection<T> (
   user: ConnectionUser, holders: ConnectionUser[], em: SqlEntityManager, acquire: (arrived: () => void) => Promise<T>
 ): Promise<T> {
   const [holder] = holders
-  if (holder === undefined) return acquire(() => {})
+  if (holder === undefined) return acquire(ARRIVED)
   const pool: AbstractSqlConnection = em.getConnection('write')
   if (!pool.getClient().getExecutor().adapter.supportsMultipleConnections) {
     return Promise.reject(withCallersLine(() => new FST_ORM_SINGLE_CONNECTION(user.name, holder.name)))
   }
   const gate = PoolGate.of(em)
   gate.note(holders.length)
-  return acquireWithin(user, holder, pool, gate.size, acquire)
+  return acquireWithin(user, holders, pool, gate.size, acquire)
 }
 
 /** The same for the connection of a transaction, after whose end the gate has to be left. */
@@ -63,19 +65,34 @@ export function acquireForTransaction<T> (
   })
 }
 
-/** The contexts around `user` that hold a connection of the pool, the innermost first. */
+/** The contexts that wait while `user` waits, and hold connections of the pool: once for each connection. */
 export function holdersAround (user: ConnectionUser, pool: AbstractSqlConnection): ConnectionUser[] {
-  if (user.outer === undefined) return NONE
-  const holders = holdersAround(user.outer, pool)
-  return user.outer.holdsConnectionOf(pool) ? [user.outer, ...holders] : holders
+  const { outer, caller } = user
+  if (outer === undefined && (caller === undefined || caller === user)) return NONE
+  const holders = holdersIn(outer, pool)
+  return caller === undefined || caller === user || isAround(caller, user) ? holders : [...holdersIn(caller, pool, user), ...holders]
+}
+
+/** Those of a chain of contexts, up to `end`. */
+function holdersIn (first: ConnectionUser | undefined, pool: AbstractSqlConnection, end?: ConnectionUser): ConnectionUser[] {
+  const holders: ConnectionUser[] = []
+  for (let user = first; user !== undefined && user !== end; user = user.outer) {
+    for (let count = user.connectionsOf(pool); count > 0; count--) holders.push(user)
+  }
+  return holders
+}
+
+function isAround (context: ConnectionUser, user: ConnectionUser): boolean {
+  for (let { outer } = user; outer !== undefined; { outer } = outer) if (outer === context) return true
+  return false
 }
 
 const NONE: ConnectionUser[] = []
 
 async function acquireWithin<T> (
-  user: ConnectionUser, holder: ConnectionUser, pool: AbstractSqlConnection, size: number, acquire: (arrived: () => void) => Promise<T>
+  user: ConnectionUser, holders: ConnectionUser[], pool: AbstractSqlConnection, size: number, acquire: (arrived: () => void) => Promise<T>
 ): Promise<T> {
-  const wait: Wait = { user }
+  const wait: Wait = { holders }
   const all = waits.get(pool) ?? new Set()
   waits.set(pool, all)
   all.add(wait)
@@ -84,7 +101,7 @@ async function acquireWithin<T> (
   let checks = 0
   const timer = setInterval(() => {
     checks++
-    if (checks < MAX_CHECKS && !(countHolders(pool, all) >= size && wait === [...all].at(-1))) return
+    if (checks < MAX_CHECKS && !(countHeld(pool, all) >= size && wait === [...all].at(-1))) return
     stop()
     starved.resolve(STARVED)
   }, CHECK_EVERY_MS)
@@ -104,17 +121,17 @@ async function acquireWithin<T> (
     stop()
   }
   isTooLate = true
-  throw withCallersLine(() => new FST_ORM_POOL_STARVED(user.name, holder.name, String(size), String(checks * CHECK_EVERY_MS / 1000)))
+  throw withCallersLine(() => new FST_ORM_POOL_STARVED(user.name, holders[0]!.name, String(size), String(checks * CHECK_EVERY_MS / 1000)))
 }
 
 const STARVED = Symbol('starved')
+const ARRIVED = (): void => {}
 
-/** How many contexts hold a connection while something inside them waits for another. */
-function countHolders (pool: AbstractSqlConnection, all: Set<Wait>): number {
+/** How many connections are held by contexts while something inside them waits for another. */
+function countHeld (pool: AbstractSqlConnection, all: Set<Wait>): number {
   const holders = new Set<ConnectionUser>()
-  for (const { user } of all) {
-    for (const holder of holdersAround(user, pool)) holders.add(holder)
-    if (user.holdsConnectionOf(pool)) holders.add(user)
-  }
-  return holders.size
+  for (const wait of all) for (const holder of wait.holders) holders.add(holder)
+  let count = 0
+  for (const holder of holders) count += holder.connectionsOf(pool)
+  return count
 }

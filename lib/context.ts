@@ -33,6 +33,7 @@ export abstract class Context {
   #outer = openContextAround()
   #work: Work | undefined
   #isReleased = false
+  #tailored: Map<OrmSource, EntityManager> | undefined
   #ending: Ending | undefined
   #outcome: Outcome | undefined
 
@@ -146,8 +147,13 @@ export abstract class Context {
     return current !== undefined && current !== this.#outerRequestContext
   }
 
-  holdsConnectionOf (pool: AbstractSqlConnection): boolean {
-    return this.#work?.holdsConnectionOf(pool) === true
+  /** The context that calls at the moment. */
+  get caller (): Context | undefined {
+    return storage.getStore()
+  }
+
+  connectionsOf (pool: AbstractSqlConnection): number {
+    return this.#work?.connectionsOf(pool) ?? 0
   }
 
   /** What the context has from its first use on. Throws `FST_ORM_NO_CONTEXT` if it must not be used. */
@@ -163,9 +169,14 @@ export abstract class Context {
     return this.#work
   }
 
-  /** The EntityManager of that database, if it has been used here or around. */
-  usedEntityManager (source: OrmSource): EntityManager | undefined {
-    return this.#work?.unitOf(source)?.em.getContext(false) ?? this.emAround(source)
+  /**
+   * The EntityManager of that database here or around, if it has filters, a schema or a session context of its own. After
+   * the release it is an empty one that has the same.
+   */
+  tailoredEntityManager (source: OrmSource): EntityManager | undefined {
+    if (this.#isReleased) return this.#tailored?.get(source)
+    const unit = this.#work?.unitOf(source)
+    return unit === undefined ? this.emAround(source) : unit.isTailored ? unit.em.getContext(false) : undefined
   }
 
   /** The unit of work of that database, if it has been used, and otherwise a new one. */
@@ -205,29 +216,22 @@ export abstract class Context {
   async commit (ending: Ending): Promise<void> {
     const work = this.#work
     if (work === undefined) return this.endUntouched(ending)
-    if (this.#ending !== undefined) return
+    let isDecided = false
     try {
-      await work.prepareCommit()
+      await work.inTurn(async () => {
+        if (this.#ending === undefined) await work.prepareCommit()
+        if (this.#ending !== undefined) return
+        work.assertComplete()
+        this.#ending = ending // decided: from here on nothing overtakes the commit
+        isDecided = true
+        await work.commit({ last: true })
+      })
     } catch (error) {
-      await this.rollback(ending, error)
+      if (isDecided) await this.#settle(work, ending, 'commitFailed', error)
+      else await this.rollback(ending, error)
       throw error
     }
-    if (this.#ending !== undefined) return
-
-    this.#ending = ending // decided: from here on nothing overtakes the commit
-    try {
-      await work.commit({ last: true })
-    } catch (error) {
-      this.#end(ending, 'commitFailed')
-      work.tell(ending, 'commitFailed', error)
-      await work.runAfterRollback()
-      this.#settled()
-      throw error
-    }
-    this.#end(ending, 'committed')
-    work.tell(ending, 'committed')
-    await work.runAfterCommit()
-    this.#settled()
+    if (isDecided) await this.#settle(work, ending, 'committed')
   }
 
   /**
@@ -239,10 +243,12 @@ export abstract class Context {
     if (work === undefined) return this.endUntouched(ending)
     if (this.#ending !== undefined) return
     this.#end(ending, 'rolledBack')
-    const mustWait = work.units.some(unit => unit.isBeginning || (unit.isBusy && !this.waitsForStatements))
+    const mustWait = work.units.some(unit => unit.isBeginning) ||
+      (!this.waitsForStatements && (work.isSettling || work.units.some(unit => unit.isBusy)))
     const ends = work.units.map(unit => unit.rollback({ last: true }))
     if (ending === 'abort') ends.push(...work.units.map(unit => unit.cancel()))
     const rolledBack = Promise.all(ends).then(async () => {
+      await work.untilSettled() // a commit by hand that is on its way has its hooks for itself
       work.tell(ending, 'rolledBack', error)
       await work.runAfterRollback()
       this.#settled()
@@ -267,6 +273,11 @@ export abstract class Context {
     if (begun.hasSubscribers) begun.publish({ ...this.description, database } satisfies BegunEvent)
   }
 
+  /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
+  async untilSettled (): Promise<void> {
+    await this.#work?.untilSettled()
+  }
+
   /** Its transaction has gone back to a savepoint. */
   async wentBackTo (savepoint: Savepoint): Promise<void> {
     await this.#work?.wentBackTo(savepoint)
@@ -277,6 +288,11 @@ export abstract class Context {
    * context alive for long, like a timer, must not keep their entities as well.
    */
   protected release (): void {
+    if (this.#isReleased) return
+    for (const source of this.databases.all) {
+      const tailored = this.tailoredEntityManager(source)
+      if (tailored !== undefined) (this.#tailored ??= new Map()).set(source, tailored.fork({ disableContextResolution: true }))
+    }
     this.#isReleased = true
     for (const unit of this.#work?.units ?? []) this.databases.addUnfinished(unit.release())
     this.#work = undefined
@@ -290,6 +306,13 @@ export abstract class Context {
       if (reads !== undefined) this.databases.addUnfinished(reads)
     }
     this.onEnd()
+  }
+
+  async #settle (work: Work, ending: Ending, outcome: 'committed' | 'commitFailed', error?: unknown): Promise<void> {
+    this.#end(ending, outcome)
+    work.tell(ending, outcome, error)
+    await (outcome === 'committed' ? work.runAfterCommit() : work.runAfterRollback())
+    this.#settled()
   }
 
   #settled (): void {

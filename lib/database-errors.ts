@@ -66,25 +66,25 @@ function statusOf (error: Error & Decorated): number | undefined {
   const known = STATUS_OF.find(([type]) => error instanceof type)
   if (known !== undefined) return known[1]
   const isTransient = TRY_AGAIN.test(String(error.code)) || LOST_CONNECTION_MESSAGE.test(error.message)
-  return error instanceof DriverException && isTransient ? 503 : undefined
+  return isTransient && (error instanceof DriverException || ofDrivers.has(error)) ? 503 : undefined
 }
 
 /**
- * If the payload is what Fastify makes of that error when nobody else answers it, the same with the name of the status for
- * a message. What an error handler says in its own words stays.
+ * What Fastify makes of an error when nobody answers it in words of his own: with the name of the status for a message, and
+ * without whatever else the error has told.
  */
 export function withoutInternals (payload: string, error: Error, statusCode: number): string {
   const reply = parse(payload)
-  if (reply?.message !== error.message || Object.keys(reply).some(key => !KEYS.includes(key))) return payload
-  const { code, ...rest } = reply
-  const shown = String(code).startsWith('FST_') ? { ...rest, code } : rest // another one's is the database's own
-  return JSON.stringify({ ...shown, message: STATUS_CODES[statusCode] ?? STATUS_CODES[500] })
+  if (typeof reply !== 'object' || reply === null) return payload
+  const told = error as unknown as Record<string, unknown>
+  const shown = Object.entries(reply).filter(([key, value]) => (
+    key === 'statusCode' || value !== told[key] || (key === 'code' && String(value).startsWith('FST_'))
+  ))
+  const message = 'message' in reply && reply.message === error.message && { message: STATUS_CODES[statusCode] ?? STATUS_CODES[500] }
+  return JSON.stringify({ ...Object.fromEntries(shown), ...message })
 }
 
-/** Of Fastify's own error replies (5.12). */
-const KEYS = ['statusCode', 'code', 'error', 'message']
-
-function parse (payload: string): Record<string, unknown> | undefined {
+function parse (payload: string): unknown {
   try {
     return JSON.parse(payload)
   } catch {

@@ -14,6 +14,7 @@ export class Databases {
   #onClose: (() => unknown)[] = []
   #isClosing = false
   #closeTimer: NodeJS.Timeout | undefined
+  readonly #giveUp = Promise.withResolvers<void>()
 
   /** Awaited before a context is opened; usually there is nothing to wait for. */
   readonly beforeContext: (() => Promise<void>) | undefined
@@ -58,6 +59,10 @@ export class Databases {
     return databases
   }
 
+  get all (): readonly OrmSource[] {
+    return this.#sources
+  }
+
   get names (): string[] {
     return [...this.#byName.keys()]
   }
@@ -99,20 +104,25 @@ export class Databases {
   /** For the beginning of `app.close()`: whatever is still running after `timeout` milliseconds is aborted. */
   startClosing (timeout: number): void {
     this.#isClosing = true
+    if (timeout > MAX_TIMER) return
     this.#closeTimer = setTimeout(() => {
-      for (const context of runningContexts(context => this.#isMine(context))) {
-        context.abort(new FST_ORM_CLOSE_TIMEOUT(context.name, String(timeout)))
-      }
+      for (const context of this.#running) context.abort(new FST_ORM_CLOSE_TIMEOUT(context.name, String(timeout)))
+      this.#closeTimer = setTimeout(() => this.#giveUp.resolve(), GRACE_MS)
     }, timeout)
   }
 
   /** Waits for what is running, closes what a function made, and leaves what was passed in as it was. */
   async close (): Promise<void> {
-    await untilNoneRuns(context => this.#isMine(context))
+    const done = untilNoneRuns(context => this.#isMine(context)).then(() => Promise.allSettled(this.#unfinished))
+    await Promise.race([done, this.#giveUp.promise])
     clearTimeout(this.#closeTimer)
-    await Promise.allSettled(this.#unfinished)
+    for (const { name } of this.#running) process.emitWarning(`${name} is still running, and is not waited for any longer`, 'FastifyContextOrmWarning')
     ofApps.delete(this)
     for (const close of this.#onClose) await close()
+  }
+
+  get #running (): Context[] {
+    return runningContexts(context => this.#isMine(context))
   }
 
   /** A context of the app, or one outside of it that uses a database which no other app keeps open. */
@@ -129,6 +139,11 @@ export class Databases {
     return this.#sources.some(({ orm }) => other.of(orm) !== undefined)
   }
 }
+
+/** What a timer can wait for in Node, which takes longer times for none. */
+const MAX_TIMER = 2 ** 31 - 1
+/** For what has been aborted, to come to its end. */
+const GRACE_MS = 1000
 
 /** Those of the apps that have not closed yet. */
 const ofApps = new Set<Databases>()

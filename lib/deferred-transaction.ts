@@ -75,13 +75,20 @@ export class DeferredTransaction {
     return this.#turns.isTaken && !this.#streams.hasIdleOneInTransaction
   }
 
+  /** Whether an `em.transactional()` has not ended yet that the caller is not inside of. */
+  get hasSavepointBeside (): boolean {
+    return this.#savepoints.hasOneBeside
+  }
+
   /** Whether an `em.transactional()` has not ended yet. */
   get hasOpenSavepoint (): boolean {
     return !this.#savepoints.isEmpty
   }
 
-  get holdsConnection (): boolean {
-    return this.hasBegun || this.#streams.hasOneOutsideTransaction
+  /** How many it holds; the only one of a database also counts while it is waited for. */
+  get connections (): number {
+    const holds = this.#reads.hasSingleConnection ? this.hasBegun : this.#begun !== undefined
+    return Number(holds) + Number(this.#streams.hasOneOutsideTransaction)
   }
 
   /** The last commit was sent, and its connection died: it may have been committed, or not. */
@@ -158,6 +165,7 @@ export class DeferredTransaction {
   }
 
   async openSavepoint (savepoint: Savepoint, open: (trx: Trx) => Promise<unknown>): Promise<void> {
+    await this.#owner.untilSettled()
     await savepoint.enter()
     this.#savepoints.add(savepoint)
     try {

@@ -95,7 +95,13 @@ const methods = {
     this[UNIT_OF_WORK].attach()
   },
 
+  addFilter (this: ContextEntityManager, ...args: Parameters<EntityManager['addFilter']>): void {
+    this[UNIT_OF_WORK].tailor()
+    inherited(this).addFilter.apply(this, args)
+  },
+
   setSessionContext (this: ContextEntityManager, ...args: Parameters<EntityManager['setSessionContext']>): void {
+    this[UNIT_OF_WORK].tailor()
     beforeTransaction(this, () => inherited(this).setSessionContext.apply(this, args))
   },
 
@@ -104,6 +110,7 @@ const methods = {
   },
 
   setFilterParams (this: ContextEntityManager, ...args: Parameters<EntityManager['setFilterParams']>): void {
+    this[UNIT_OF_WORK].tailor()
     beforeTransaction(this, () => inherited(this).setFilterParams.apply(this, args))
   }
 }
@@ -118,7 +125,7 @@ const innerMethods = {
 }
 
 /** Of these, `orm.em` calls the context's own; whatever else it is asked, it asks the context's EntityManager itself. */
-const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams'] as const
+const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams', 'addFilter'] as const
 
 /** Of the global one, or of that of the context around, whose filters, schema and session context it takes over. */
 export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEntityManager {

@@ -61,9 +61,9 @@ export const FST_ORM_STREAM_OPEN: ErrorConstructor<[string, string]> = createErr
 export const FST_ORM_PARTIAL_COMMIT: ErrorConstructor<[string, string, string, Cause]> = createError(
   'FST_ORM_PARTIAL_COMMIT', '%s is committed in part: %s committed, %s did not (see the cause). Databases commit one after the other, and what has committed cannot be taken back', 500)
 
-/** host, host that stays; cause: what failed */
-export const FST_ORM_SWITCH_FAILED: ErrorConstructor<[string, string, Cause]> = createError(
-  'FST_ORM_SWITCH_FAILED', 'Cannot switch to %s (see the cause), and stays on %s', 500)
+/** cause: what failed. A host may be a URL with a password, and is not for everybody who sees the message. */
+export const FST_ORM_SWITCH_FAILED: ErrorConstructor<[Cause]> = createError(
+  'FST_ORM_SWITCH_FAILED', 'switchTo() cannot connect (see the cause), and the database stays where it is', 500)
 
 /** what was to begin */
 export const FST_ORM_CLOSING: ErrorConstructor<[string]> = createError(

@@ -54,12 +54,14 @@ export function createLifecycle (databases: Databases, routes: Routes, statusCod
 
     flushBeforeSerializationForEverybody (request, reply, payload, done) {
       noteReply(request, done)
+      if (reply.statusCode >= 400) databaseErrors.delete(request) // an error handler has words of its own
       if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
       return flushBeforeSerialization(request, reply, payload, done)
     },
 
     settleBeforeSendForEverybody (request, reply, payload, done) {
       noteReply(request, done)
+      if (reply.statusCode >= 400 && databaseErrors.has(request)) return hideInternals(request, reply, payload, done)
       if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
       return settleBeforeSend(request, reply, payload, done)
     },
@@ -67,7 +69,7 @@ export function createLifecycle (databases: Databases, routes: Routes, statusCod
     rollbackOnError (request, reply, error, done) {
       if (isOfDatabase(error)) {
         if (statusCodes) giveStatus(error)
-        if (request[CONTEXT] !== null) request[CONTEXT].databaseError = error
+        databaseErrors.set(request, error)
       }
       return rollbackOnError(request, reply, error, done)
     }
@@ -95,7 +97,6 @@ export function entityManagerOf (this: FastifyRequest): ContextEntityManager {
 function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): Promise<void> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
-  context.databaseError = undefined // an error handler has words of its own
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
@@ -110,7 +111,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
   if (isOutdated(context, done)) return never()
   if (!context.isInUse) {
     context.endUntouched('reply', route)
-    return context.databaseError === undefined ? done() : hideInternals(context.databaseError, reply, payload, done)
+    return done()
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
   return replyWith(context, () => commitOrRollback(context, request, reply, payload))
@@ -132,10 +133,13 @@ function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: 
   return rolledBack
 }
 
-/** Of an error reply that is Fastify's own. */
-function hideInternals (error: Error, reply: FastifyReply, payload: unknown, done: Done): void {
+/** What the database has thrown, until somebody has answered it in words of his own. */
+const databaseErrors = new WeakMap<FastifyRequest, Error>()
+
+/** Of an error reply that is Fastify's own, before other hooks can make something else of it. */
+function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   if (typeof payload !== 'string') return done()
-  const shown = withoutInternals(payload, error, reply.statusCode)
+  const shown = withoutInternals(payload, databaseErrors.get(request)!, reply.statusCode)
   if (shown !== payload) reply.header('content-length', Buffer.byteLength(shown))
   ;(done as PayloadDone)(null, shown)
 }

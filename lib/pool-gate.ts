@@ -37,7 +37,8 @@ export class PoolGate {
 
   /** Something waits for a connection while the contexts around it hold so many. */
   note (depth: number): void {
-    this.#maxDepth = Math.max(this.#maxDepth, depth)
+    // a chain that is deeper than the pool is starved anyway, and must not keep the others out
+    this.#maxDepth = Math.max(this.#maxDepth, Math.min(depth, this.size - 1))
   }
 
   /** Whoever is admitted has to `leave()`. `undefined` if there is nothing to wait for. */

@@ -6,6 +6,7 @@ import type { Databases } from './databases.ts'
 import type { ContextDescription } from './events.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
 import type { Route, Routes } from './routes.ts'
+import { isRunning } from './running-contexts.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /** The context of one request. */
@@ -63,9 +64,6 @@ export class ContextOfRequest extends Context {
     return (this.#knownRoute.settings as RouteSettings).warnHeldMs
   }
 
-  /** What the database has thrown, until somebody has answered it in words of his own. */
-  databaseError: Error | undefined
-
   /** The client has to go, or `app.close()` would wait for the handler. */
   abort (reason: Error): void {
     const raw = this.#reply?.raw
@@ -97,7 +95,8 @@ export class ContextOfRequest extends Context {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
       }
       this.run(() => this.rollback(ending)) // never rejects
-      this.release()
+      if (isRunning(this)) this.#isClosed = true // a hook after the commit may still read
+      else this.release()
     }
     const isGone = isHttp2(raw) ? raw.stream.destroyed : raw.destroyed
     if (isGone) onClose()

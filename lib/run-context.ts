@@ -44,6 +44,7 @@ export class ContextOfRun extends Context {
     } finally {
       signal?.removeEventListener('abort', onAbort)
       this.release()
+      this.#stem = undefined
     }
   }
 
@@ -54,13 +55,11 @@ export class ContextOfRun extends Context {
 
   protected onFirstUse (): void {}
 
-  protected onEnd (): void {
-    this.#stem = undefined
-  }
+  protected onEnd (): void {}
 
   /** So that a branch sees what the tenant of the request may see, and no more. */
   protected emAround (source: OrmSource): EntityManager | undefined {
-    return this.#stem?.usedEntityManager(source)
+    return this.#stem?.tailoredEntityManager(source)
   }
 
   protected onSettled (): void {}

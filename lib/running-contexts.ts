@@ -14,6 +14,10 @@ export function deleteRunning (context: Context): void {
   changed = undefined
 }
 
+export function isRunning (context: Context): boolean {
+  return running.has(context)
+}
+
 export function runningContexts (isMeant: (context: Context) => boolean): Context[] {
   return [...running].filter(isMeant)
 }

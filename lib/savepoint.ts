@@ -67,6 +67,12 @@ export class OpenSavepoints {
     return this.#open.size === 0
   }
 
+  /** One that the caller is not inside of. */
+  get hasOneBeside (): boolean {
+    for (const savepoint of this.#open) if (inside.getStore()?.isWithin(savepoint) !== true) return true
+    return false
+  }
+
   add (savepoint: Savepoint): void {
     this.#open.add(savepoint)
   }

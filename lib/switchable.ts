@@ -115,8 +115,9 @@ class MovingSource<Host, Orm extends MikroORM<any>> implements OrmSource {
         if (this.#isClosed) throw new Error('The database has been closed')
         next = await connect(this.#create, host, this.name)
       } catch (error) {
-        throw new FST_ORM_SWITCH_FAILED(show(host), show(before.host), { cause: error })
+        throw new FST_ORM_SWITCH_FAILED({ cause: error })
       }
+      if (this.#isClosed) return await next.orm.close()
       this.#present = next
       this.#generations.add(next)
       this.#closeUnused(before)
@@ -124,11 +125,9 @@ class MovingSource<Host, Orm extends MikroORM<any>> implements OrmSource {
   }
 
   async close (): Promise<void> {
-    await this.#switches.run(async () => {
-      this.#isClosed = true
-      for (const generation of this.#generations) this.#close(generation)
-      await Promise.all(this.#closing)
-    })
+    this.#isClosed = true // also for a switch that is still connecting
+    for (const generation of this.#generations) this.#close(generation)
+    await Promise.all(this.#closing)
   }
 
   #closeUnused (generation: Generation<Host, Orm>): void {
@@ -139,7 +138,7 @@ class MovingSource<Host, Orm extends MikroORM<any>> implements OrmSource {
     this.#generations.delete(generation)
     generation.unresolve()
     const closing = generation.orm.close().catch(error => {
-      process.emitWarning(`fastify-context-orm could not close the database on ${show(generation.host)}`, { detail: String(error) })
+      process.emitWarning('fastify-context-orm could not close the database of the host before', { detail: String(error) })
     }).finally(() => { this.#closing.delete(closing) })
     this.#closing.add(closing)
   }

@@ -9,6 +9,8 @@ export interface TransactionOwner extends ConnectionUser {
   report (error: unknown, message: string): void
   /** Its transaction has begun, on the database of that name. */
   hasBegun (database: string): void
+  /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
+  untilSettled (): Promise<void>
   /** Its transaction has gone back to a savepoint. */
   wentBackTo (savepoint: Savepoint): Promise<void>
 }

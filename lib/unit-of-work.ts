@@ -28,6 +28,8 @@ export class UnitOfWork {
   readonly #transaction: DeferredTransaction
   readonly #kysely: DeferredKysely
   readonly #isTransactional: boolean
+  readonly #schema: string | undefined
+  #isTailored: boolean
   /** Transactions beside that of the context, each on a connection of its own. */
   #beside = 0
   #rolledBack: Promise<void> | undefined
@@ -38,7 +40,9 @@ export class UnitOfWork {
     this.source = source
     this.owner = owner
     this.#orm = source.enter()
+    this.#isTailored = around !== undefined
     this.em = forkEntityManager(around?.config === this.#orm.config ? around : this.#orm.em, this)
+    this.#schema = this.em.schema
     this.#transaction = new DeferredTransaction(this.em, owner, options)
     const connection = this.em.getConnection('write') as AbstractSqlConnection
     this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
@@ -48,6 +52,15 @@ export class UnitOfWork {
 
   get name (): string {
     return this.em.name
+  }
+
+  /** Its EntityManager has filters, a schema or a session context of its own, which branches take over. */
+  get isTailored (): boolean {
+    return this.#isTailored || this.em.schema !== this.#schema
+  }
+
+  tailor (): void {
+    this.#isTailored = true
   }
 
   get hasBegun (): boolean {
@@ -67,6 +80,10 @@ export class UnitOfWork {
   /** Its last commit may have been committed, or not: the connection died. */
   get isInDoubt (): boolean {
     return this.#transaction.isInDoubt
+  }
+
+  get hasSavepointBeside (): boolean {
+    return this.#transaction.hasSavepointBeside
   }
 
   get hasOpenSavepoint (): boolean {
@@ -92,8 +109,8 @@ export class UnitOfWork {
     return savepoint === undefined ? callback() : savepoint.run(callback)
   }
 
-  holdsConnectionOf (pool: AbstractSqlConnection): boolean {
-    return (this.#transaction.holdsConnection || this.#beside > 0) && this.em.getConnection('write') === pool
+  connectionsOf (pool: AbstractSqlConnection): number {
+    return this.em.getConnection('write') === pool ? this.#transaction.connections + this.#beside : 0
   }
 
   /** Reads that are running outside the transaction. */
@@ -140,8 +157,7 @@ export class UnitOfWork {
    */
   async runBeside<T> (transactional: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
     const pool: AbstractSqlConnection = this.em.getConnection('write')
-    const around = holdersAround(this.owner, pool)
-    const holders = this.holdsConnectionOf(pool) ? [this.owner, ...around] : around
+    const holders = [...Array<Context>(this.connectionsOf(pool)).fill(this.owner), ...holdersAround(this.owner, pool)]
     return await runWithOwnHooks(this.owner, async withHooks => {
       const result = await acquireForTransaction(this.owner, holders, this.em, arrived => transactional(async callback => {
         arrived()
@@ -181,6 +197,11 @@ export class UnitOfWork {
     } finally {
       if (this.#transaction.statements !== statements) this.#flushes++
     }
+  }
+
+  /** How many statements have come so far. */
+  get statements (): number {
+    return this.#transaction.statements
   }
 
   /** For events: see there. */

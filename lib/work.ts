@@ -1,6 +1,7 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import type { FastifyBaseLogger } from 'fastify'
-import { CommitHooks } from './commit-hooks.ts'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { CommitHooks, runHooks, type HookKind, type RegisteredHook } from './commit-hooks.ts'
 import type { Context, Ending, Outcome } from './context.ts'
 import { settled, type SettledEvent } from './events.ts'
 import { FST_ORM_TRANSACTION_OPEN, partialCommit } from './errors.ts'
@@ -9,6 +10,11 @@ import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
 import { Turns } from './turns.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
+
+/** What the caller commits or rolls back. */
+const settling = new AsyncLocalStorage<Work>()
+/** The context whose `atomic()` the caller runs in. */
+export const runningAtomic = new AsyncLocalStorage<Context>()
 
 interface Settling {
   /** Nothing begins after it. */
@@ -23,6 +29,7 @@ export class Work {
   readonly #owner: Context
   readonly #units: UnitOfWork[] = []
   readonly #openedAt = performance.now()
+  #settling: Promise<unknown> | undefined
 
   constructor (owner: Context) {
     this.#owner = owner
@@ -57,13 +64,13 @@ export class Work {
     this.#units.splice(index === -1 ? this.#units.length : index, 0, unit)
   }
 
-  holdsConnectionOf (pool: AbstractSqlConnection): boolean {
-    return this.#units.some(unit => unit.holdsConnectionOf(pool))
+  connectionsOf (pool: AbstractSqlConnection): number {
+    return this.#units.reduce((sum, unit) => sum + unit.connectionsOf(pool), 0)
   }
 
   /** Flushes every unit of work, so that generated ids and defaults are known. */
   async flush (): Promise<void> {
-    for (const unit of this.#units) await unit.flush()
+    await this.#flush(this.#units)
   }
 
   /**
@@ -74,7 +81,7 @@ export class Work {
     const announced = new Set<UnitOfWork>()
     const { beforeCommit } = this.#owner
     for (let hasMore = true; hasMore;) {
-      for (const unit of units) await unit.flush()
+      await this.#flush(units)
       if (this.#owner.ending !== undefined) return
       hasMore = this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
       if (beforeCommit === undefined) continue
@@ -108,33 +115,67 @@ export class Work {
 
   /** Commits by hand, and goes on. What fails has been rolled back, with a clean EntityManager to go on with. */
   async commitNow (units: readonly UnitOfWork[] = this.#units): Promise<void> {
-    this.assertNoSavepoint('a commit')
+    let hooks: RegisteredHook[] = []
+    let kind: HookKind = 'afterCommit'
     try {
-      await this.prepareCommit(units)
-      this.#owner.assertOpen('commit()')
-      await this.commit({ last: false }, units)
-    } catch (error) {
-      if (this.#owner.ending === undefined) await this.rollbackNow(units)
-      throw error
+      await this.inTurn(async () => {
+        try {
+          this.assertNoSavepoint('a commit')
+          await this.prepareCommit(units)
+          this.#owner.assertOpen('commit()')
+          this.assertNoSavepoint('a commit')
+          await this.commit({ last: false }, units)
+        } catch (error) {
+          kind = 'afterRollback'
+          if (this.#owner.ending === undefined) hooks = await this.#rollBack(units)
+          throw error
+        }
+        if (this.#isAll(units)) hooks = this.hooks.takeAll()
+      })
+    } finally {
+      await this.#run(kind, hooks)
     }
-    if (this.#isAll(units)) await this.runAfterCommit()
   }
 
   /** Rolls back by hand, and goes on with a clean EntityManager. */
   async rollbackNow (units: readonly UnitOfWork[] = this.#units): Promise<void> {
-    await Promise.all(units.map(async unit => {
-      await unit.rollback({ last: false })
-      unit.em.clear()
-    }))
-    if (this.#isAll(units)) await this.runAfterRollback()
+    await this.#run('afterRollback', await this.inTurn(() => this.#rollBack(units)))
+  }
+
+  /**
+   * Commits and rollbacks follow one another. Whoever has waited for one that fails, fails with it: what was to be
+   * committed is gone.
+   */
+  async inTurn<T> (settle: () => Promise<T>): Promise<T> {
+    const before = this.#settling
+    const mine = (async () => {
+      await before
+      return await settling.run(this, settle)
+    })()
+    this.#settling = mine
+    try {
+      return await mine
+    } finally {
+      if (this.#settling === mine) this.#settling = undefined
+    }
+  }
+
+  /** Somebody is committing or rolling back. */
+  get isSettling (): boolean {
+    return this.#settling !== undefined
+  }
+
+  /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
+  async untilSettled (): Promise<void> {
+    if (settling.getStore() !== this) await this.#settling?.catch(() => {})
   }
 
   async runAfterCommit (): Promise<void> {
-    await this.#owner.runOutermost(() => this.hooks.runAfterCommit(error => this.#report(error, 'afterCommit')))
+    await this.#run('afterCommit', this.hooks.takeAll())
   }
 
   async runAfterRollback (): Promise<void> {
-    await this.#owner.runOutermost(() => this.hooks.runAfterRollback(error => this.#report(error, 'afterRollback')))
+    await this.#run('afterRollback', this.hooks.takeAll())
   }
 
   async wentBackTo (savepoint: Savepoint): Promise<void> {
@@ -159,6 +200,7 @@ export class Work {
 
   /** Whoever ends the transaction from within, or from beside, an `em.transactional()` or `atomic()` ends that as well. */
   assertCanSettle (what: string): void {
+    this.assertNotSettling(what)
     if (hooksOfOwnTransaction(this.#owner) !== undefined) this.#refuse(what, 'a transaction from within another one')
     if (this.atomics.isTaken) this.#refuse(what, 'atomic(), which has not returned')
     this.assertNoSavepoint(what)
@@ -168,13 +210,47 @@ export class Work {
     if (this.#units.some(unit => unit.hasOpenSavepoint)) this.#refuse(what, 'em.transactional(), which has not returned')
   }
 
+  /** A hook before the commit would wait for itself. */
+  assertNotSettling (what: string): void {
+    if (this.isSettling && settling.getStore() === this) this.#refuse(what, 'the commit that it is called in')
+  }
+
+  /** For the last commit: nothing is committed in half. (A reply from inside commits what there is so far.) */
+  assertComplete (): void {
+    if (this.atomics.isTaken && runningAtomic.getStore() !== this.#owner) this.#refuse('the reply or return', 'atomic(), which nobody has awaited')
+    if (this.#units.some(unit => unit.hasSavepointBeside)) this.#refuse('the reply or return', 'em.transactional(), which nobody has awaited')
+  }
+
   #refuse (what: string, transaction: string): never {
     throw new FST_ORM_TRANSACTION_OPEN(this.#owner.name, `${what} would end ${transaction}`, 'Return from it, which commits, or throw, which rolls back; give parallel work a context of its own: runInContext()')
   }
 
+  /** Until nothing is left: a subscriber to the flush of one database may change what is in another. */
+  async #flush (units: readonly UnitOfWork[]): Promise<void> {
+    const count = (): number => units.reduce((sum, unit) => sum + unit.statements + 1, 0)
+    for (let before = -1; before !== count();) {
+      before = count()
+      for (const unit of [...units]) await unit.flush()
+      if (units.length === 1) return
+    }
+  }
+
   /** Nothing would be left uncommitted: hooks wait for all of the context. */
   #isAll (units: readonly UnitOfWork[]): boolean {
-    return this.#units.every(unit => units.includes(unit) || !unit.hasBegun)
+    return this.#units.every(unit => units.includes(unit) || !(unit.hasBegun || unit.hasPendingChanges))
+  }
+
+  /** Rolls back, and gives the hooks that wait for that. */
+  async #rollBack (units: readonly UnitOfWork[]): Promise<RegisteredHook[]> {
+    await Promise.all(units.map(async unit => {
+      await unit.rollback({ last: false })
+      unit.em.clear()
+    }))
+    return this.#isAll(units) ? this.hooks.takeAll() : []
+  }
+
+  async #run (kind: HookKind, hooks: RegisteredHook[]): Promise<void> {
+    if (hooks.length > 0) await this.#owner.runOutermost(() => runHooks(kind, hooks, error => this.#report(error, kind)))
   }
 
   #report (error: unknown, kind: string): void {
