@@ -1,5 +1,6 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireConnection, holdersAround } from './connection-wait.ts'
+import { keepUntilLost } from './dying-connection.ts'
 import type { DatabaseConnection } from './pinned-transaction.ts'
 import type { RunningStatements } from './running-statements.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
@@ -31,9 +32,14 @@ export class AutocommitReads {
     const pool = this.#pool
     const holders = pool === this.#em.getConnection('write') ? holdersAround(this.#owner, pool) : []
     const read = acquireConnection(this.#owner, holders, this.#em, arrived => (
-      pool.getClient().getExecutor().provideConnection(connection => {
+      pool.getClient().getExecutor().provideConnection(async connection => {
         arrived()
-        return this.#statements.run(connection, use)
+        try {
+          return await this.#statements.run(connection, use)
+        } catch (error) {
+          await keepUntilLost(error, pool.getClient(), connection)
+          throw error
+        }
       })
     ))
     const forget = (): void => { this.#pending.delete(read) }

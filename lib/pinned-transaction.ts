@@ -1,6 +1,7 @@
 import {
   BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type IsolationLevel, type Kysely, type SessionContext
 } from '@mikro-orm/sql'
+import { keepUntilLost } from './dying-connection.ts'
 import { hold, type Held } from './hold.ts'
 
 export interface TransactionSettings {
@@ -45,13 +46,15 @@ export class PinnedTransaction {
   readonly trx: ControlledTransaction
   readonly #connection: ConnectionInternals
   readonly #pinned: Held<Client>
+  readonly #held: DatabaseConnection
 
   /** `COMMIT` was sent, and the connection died: it may have been committed, or not. */
   isInDoubt = false
 
-  private constructor (connection: ConnectionInternals, pinned: Held<Client>, trx: ControlledTransaction) {
+  private constructor (connection: ConnectionInternals, pinned: Held<Client>, held: DatabaseConnection, trx: ControlledTransaction) {
     this.#connection = connection
     this.#pinned = pinned
+    this.#held = held
     this.trx = trx
   }
 
@@ -64,14 +67,17 @@ export class PinnedTransaction {
       const isQueryOnly = settings.readOnly === true && connection instanceof BaseSqliteConnection
       return isQueryOnly ? withQueryOnly(connection, client, use) : use(client)
     }))
+    // now: where `BEGIN` fails, its client lends its connection to nobody any more (the same issue)
+    const held = await pinned.resource.getExecutor().provideConnection(async connection => connection)
     let trx: ControlledTransaction | undefined
     try {
       trx = await startTransaction(pinned.resource, settings)
       for (const sql of internals.platform.getBeginTransactionSQL(settings as BeginOptions)) internals.logQuery(sql)
       if (settings.sessionContext !== undefined) await internals.applySessionContext(trx, settings.sessionContext)
-      return new PinnedTransaction(internals, pinned, trx)
+      return new PinnedTransaction(internals, pinned, held, trx)
     } catch (error) {
       await trx?.rollback().execute().catch(() => {})
+      await keepUntilLost(error, pinned.resource, held)
       await pinned.release()
       throw error
     }
@@ -98,6 +104,9 @@ export class PinnedTransaction {
   async rollback (): Promise<void> {
     try {
       await this.trx.rollback().execute()
+    } catch (error) {
+      await keepUntilLost(error, this.#pinned.resource, this.#held)
+      throw error
     } finally {
       await this.#pinned.release()
     }

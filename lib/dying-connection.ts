@@ -1,0 +1,16 @@
+import type { Kysely } from '@mikro-orm/sql'
+import type { DatabaseConnection } from './pinned-transaction.ts'
+
+/** PostgreSQL's, on a connection that it closes: an administrator ends it, the server stops, or has crashed, or starts. */
+const CLOSING = /^57P0[1-4]$/
+
+/**
+ * Keeps a connection back on which the server has said goodbye, until its driver knows that as well: pg-pool 3.14
+ * hands out a connection as long as it is not closed, and so everybody who waits for one would get the dying one, and
+ * fail in turn.
+ */
+export async function keepUntilLost (error: unknown, client: Kysely<any>, connection: DatabaseConnection): Promise<void> {
+  if (!CLOSING.test(String((error as { code?: unknown } | null)?.code))) return
+  const query = client.selectNoFrom(({ lit }) => lit(1).as('alive')).compile()
+  await connection.executeQuery(query).catch(() => {})
+}
