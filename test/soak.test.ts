@@ -1,0 +1,16 @@
+import t from 'tap'
+import { runSoak } from './soak/run-soak.ts'
+import { summarize } from './soak/summary.ts'
+import { startPostgres } from './support/postgres-server.ts'
+
+const SECONDS = 20
+
+t.test('whatever ends requests, and however many at once, the tables are as the clients were told', async t => {
+  const postgres = await startPostgres()
+  t.teardown(() => postgres.stop())
+  const result = await runSoak({ databaseUrl: postgres.url, seconds: SECONDS, seed: 1 })
+  t.comment(summarize(result, SECONDS))
+  t.strictSame(result.problems, [])
+  for (const [ending, seen] of result.ledger.count()) t.not(seen.size, 0, `${ending} has happened`)
+  t.not(result.killed, 0)
+})
