@@ -239,7 +239,7 @@ const WAYS: Record<string, (t: Test, orm: Orm, transaction: TransactionMode, wor
 for (const transaction of ['on-write', 'on-query'] as const) {
   for (const [way, open] of Object.entries(WAYS)) {
     onPostgres(`${way}, ${transaction}, and a connection that dies`, async (t, database) => {
-      watchStrayErrors(t)
+      const assertNoStrayErrors = watchStrayErrors(t)
       const settled = collectSettled(t)
       const { orm, observe, titles } = database
       await sleepInCommits(orm)
@@ -264,6 +264,7 @@ for (const transaction of ['on-write', 'on-query'] as const) {
           await orm.em.fork().nativeDelete(Book, {})
         })
       }
+      await assertNoStrayErrors()
     })
   }
 }
@@ -280,7 +281,7 @@ async function sleepInCommits (orm: Orm): Promise<void> {
 }
 
 onPostgres('a connection that dies while others wait for it makes way for them', async (t, { another, titles }) => {
-  watchStrayErrors(t)
+  const assertNoStrayErrors = watchStrayErrors(t)
   const orm = await another({ pool: { min: 0, max: 1 } })
   const url = orm.config.get('clientUrl')!
   const { post } = await startServer(t, { orm }, app => {
@@ -305,4 +306,5 @@ onPostgres('a connection that dies while others wait for it makes way for them',
   t.strictSame([first.status, second.status], [200, 200])
   t.strictSame(await titles(), ['Emma', 'Persuasion', 'Sanditon'])
   await assertPoolIsWhole(orm, 1)
+  await assertNoStrayErrors()
 })

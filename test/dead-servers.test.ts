@@ -57,7 +57,7 @@ async function withoutAnswersToCommits (run: () => Promise<void>): Promise<void>
 }
 
 t.test('a connection that dies when the commit is done, and not answered yet, leaves it in doubt', async t => {
-  watchStrayErrors(t)
+  const assertNoStrayErrors = watchStrayErrors(t)
   const settled = collectSettled(t)
   const orm = await openOrm(t)
   const { post } = await startServer(t, { orm }, app => {
@@ -81,6 +81,7 @@ t.test('a connection that dies when the commit is done, and not answered yet, le
   t.equal(settled.length, 2)
   t.strictSame(await titles(), ['request', 'run'])
   await assertPoolIsWhole(orm, POOL)
+  await assertNoStrayErrors()
 })
 
 const CLIENTS = 32
@@ -88,7 +89,7 @@ const REPLIES = 200
 
 for (const transaction of ['on-write', 'on-query'] as const) {
   t.test(`a server that dies under load and comes back: ${transaction}`, async t => {
-    watchStrayErrors(t)
+    const assertNoStrayErrors = watchStrayErrors(t)
     const settled = collectSettled(t)
     const orm = await openOrm(t)
     const load = await startLoad(t, orm, transaction)
@@ -117,6 +118,7 @@ for (const transaction of ['on-write', 'on-query'] as const) {
     t.ok(settled.some(({ outcome }) => outcome === 'rolledBack'), 'some had not come to their commit')
     await assertPoolIsWhole(orm, POOL)
     t.strictSame(await query("select state, query from pg_stat_activity where state not in ('idle', 'active')"), [])
+    await assertNoStrayErrors()
   })
 }
 

@@ -1,0 +1,28 @@
+import { em } from '../index.ts'
+import { Book, onEachDatabase } from './support/databases.ts'
+import { startServer } from './support/server.ts'
+import { watchStrayErrors } from './support/stray-errors.ts'
+import { until } from './support/until.ts'
+
+onEachDatabase('a handlerTimeout that is over while an error is rolled back harms nobody', async (t, { orm, titles, taken }) => {
+  const assertNoStrayErrors = watchStrayErrors(t)
+  const timedOut = Promise.withResolvers<void>()
+  const rolledBack = Promise.withResolvers<void>()
+  orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionRollback () { await timedOut.promise },
+    async afterTransactionRollback () { rolledBack.resolve() }
+  })
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', { handlerTimeout: 1000 }, async request => {
+      setTimeout(timedOut.resolve, 1200) // where the reply has been sent by then, nobody says that the timeout is over
+      request.signal.addEventListener('abort', () => setImmediate(timedOut.resolve))
+      await em().insert(Book, { title: 'Emma' })
+      throw new Error('no')
+    })
+  })
+  t.equal((await get('/')).status, 500)
+  await rolledBack.promise
+  await until(() => taken() === 0)
+  t.strictSame(await titles(), [])
+  await assertNoStrayErrors()
+})
