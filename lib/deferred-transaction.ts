@@ -314,7 +314,7 @@ export class DeferredTransaction {
       PinnedTransaction.begin(pool, { ...settings, sessionContext }, () => {
         arrived()
         if (this.isRolledBack) throw this.#endedError('begin')
-      })
+      }).catch(error => { throw this.#em.getDriver().convertException(error) })
     ))
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()

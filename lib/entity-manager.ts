@@ -1,6 +1,7 @@
 import { TransactionContext, TransactionPropagation, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
+import { onPinnedConnection } from './pinned-transactional.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 /**
@@ -35,6 +36,9 @@ async function execute (this: SqlEntityManager, ...args: Parameters<SqlEntityMan
     throw error
   }
 }
+
+/** Those that begin a transaction where there is none. */
+const BEGINS: string[] = [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.REQUIRED, TransactionPropagation.NESTED]
 
 /** Shared by all forks, so that a fork costs no closures. */
 const methods = {
@@ -171,11 +175,14 @@ async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callba
 async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, options]: Transactional): Promise<unknown> {
   // the same here: they would be committed beside the context, which may fail
   await em.flush()
-  return await unit.runBeside(withHooks => inherited(em).transactional.call(em, inner => withHooks(async () => {
-    const result = await callback(inside(inner, unit))
-    await inner.flush()
-    return result
-  }), options))
+  return await unit.runBeside(withHooks => {
+    const run = (): Promise<unknown> => inherited(em).transactional.call(em, inner => withHooks(async () => {
+      const result = await callback(inside(inner, unit))
+      await inner.flush()
+      return result
+    }), options)
+    return BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED) ? onPinnedConnection(em, run) : run()
+  })
 }
 
 /** Makes an inner EntityManager one that knows what it is inside of. */

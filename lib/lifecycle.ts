@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import { giveStatus, isOfDatabase, withoutInternals } from './database-errors.ts'
+import { giveStatus, isOfDatabase, withoutInternals, withoutStatement } from './database-errors.ts'
 import type { Databases } from './databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { show } from './options.ts'
@@ -61,9 +61,9 @@ export function createLifecycle (databases: Databases, routes: Routes, statusCod
 
     settleBeforeSendForEverybody (request, reply, payload, done) {
       noteReply(request, done)
-      if (reply.statusCode >= 400 && databaseErrors.has(request)) return hideInternals(request, reply, payload, done)
-      if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
-      return settleBeforeSend(request, reply, payload, done)
+      if (request[CONTEXT] !== null && !routes.hasHooks(request)) return settleBeforeSend(request, reply, payload, done)
+      if (reply.statusCode < 400 || typeof payload !== 'string') return done()
+      ;(done as PayloadDone)(null, hideInternals(request, reply, payload))
     },
 
     rollbackOnError (request, reply, error, done) {
@@ -138,11 +138,11 @@ function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: 
 const databaseErrors = new WeakMap<FastifyRequest, Error>()
 
 /** Of an error reply that is Fastify's own, before other hooks can make something else of it. */
-function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
-  if (typeof payload !== 'string') return done()
-  const shown = withoutInternals(payload, databaseErrors.get(request)!, reply.statusCode)
+function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: string): string {
+  const error = databaseErrors.get(request)
+  const shown = error === undefined ? withoutStatement(payload, reply.statusCode) : withoutInternals(payload, error, reply.statusCode)
   if (shown !== payload) reply.header('content-length', Buffer.byteLength(shown))
-  ;(done as PayloadDone)(null, shown)
+  return shown
 }
 
 type PayloadDone = (error: null, payload: string) => void

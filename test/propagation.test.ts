@@ -97,3 +97,53 @@ onEachDatabase('what is pending when an inner em.transactional() fails is not lo
   })
   t.strictSame(await titles(), ['pending'])
 })
+
+for (const transaction of ['on-write', false] as const) {
+  onPostgres(`a transaction beside that of the context whose connection dies gives it back, with transaction: ${transaction}`, async (t, { orm, observe, titles, taken }) => {
+    const kill = async (manager: any): Promise<void> => {
+      const [{ pid }] = await manager.execute('select pg_backend_pid() as pid')
+      await observe(`select pg_terminate_backend(${pid})`)
+    }
+    await runInContext({ orm, transaction }, async () => {
+      for (let i = 0; i < 7; i++) { // more than the pool has connections
+        const beside = (callback: (own: any) => Promise<void>): Promise<void> => em().transactional(callback, { propagation: REQUIRES_NEW })
+        await t.rejects(beside(async own => {
+          await own.insert(Book, { title: 'before the commit' })
+          await kill(own)
+        }), { name: /Exception/ })
+        await t.rejects(beside(async own => {
+          await kill(own)
+          throw new Error('before the rollback')
+        }), { message: 'before the rollback' })
+        await beside(own => own.insert(Book, { title: `kept ${i}` }))
+      }
+    })
+    t.equal(taken(), 0)
+    t.equal((await titles()).length, 7)
+  })
+}
+
+onEachDatabase('subscribers are told of a transaction beside that of the context', async (t, { orm }) => {
+  const told: string[] = []
+  orm.em.getEventManager().registerSubscriber({
+    beforeTransactionStart: () => { told.push('before start') },
+    afterTransactionStart: () => { told.push('after start') },
+    beforeTransactionCommit: () => { told.push('before commit') },
+    afterTransactionCommit: () => { told.push('after commit') },
+    beforeTransactionRollback: () => { told.push('before rollback') },
+    afterTransactionRollback: () => { told.push('after rollback') }
+  })
+  await runInContext({ orm }, async () => {
+    await em().transactional(async own => { await own.insert(Book, { title: 'own' }) }, { propagation: REQUIRES_NEW, isolationLevel: 'serializable' as any })
+    await em().transactional(async () => { throw new Error('no') }, { propagation: REQUIRES_NEW }).catch(() => {})
+  })
+  t.strictSame(told, ['before start', 'after start', 'before commit', 'after commit', 'before start', 'after start', 'before rollback', 'after rollback'])
+})
+
+onPostgres('a transaction beside that of the context that is refused at its commit is an exception of MikroORM', async (t, { orm, taken }) => {
+  await orm.em.fork().execute('create table review (book_id int, foreign key (book_id) references book (id) deferrable initially deferred)')
+  await runInContext({ orm }, async () => {
+    await t.rejects(em().transactional(async own => { await (own as any).execute('insert into review (book_id) values (99)') }, { propagation: REQUIRES_NEW }), { name: 'ForeignKeyConstraintViolationException' })
+  })
+  t.equal(taken(), 0)
+})
