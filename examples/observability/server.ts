@@ -1,0 +1,38 @@
+/**
+ * `node examples/observability/server.ts`, with PORT (3000), DATABASE_URL (a PostgreSQL) or DATABASE_FILE (of SQLite,
+ * `bookshop.sqlite` beside this file). Spans are printed; an app of your own would have one of OpenTelemetry's exporters
+ * that sends them somewhere.
+ */
+import { BasicTracerProvider, ConsoleSpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { join } from 'node:path'
+import { buildApp } from './app.ts'
+import { restock } from './books.ts'
+
+const MINUTE = 60_000
+
+const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(new ConsoleSpanExporter())] })
+const app = buildApp({
+  database: {
+    url: process.env.DATABASE_URL || undefined,
+    file: process.env.DATABASE_FILE || join(import.meta.dirname, 'bookshop.sqlite')
+  },
+  tracer: provider.getTracer('bookshop'),
+  announce: async title => console.log(`We have ${title} now`),
+  logger: { level: 'warn' }
+})
+
+let restocking: NodeJS.Timeout | undefined
+app.addHook('onReady', async () => {
+  restocking = setInterval(() => restock(app).catch(error => app.log.error(error)), MINUTE)
+})
+app.addHook('preClose', async () => clearInterval(restocking))
+
+try {
+  const address = await app.listen({ port: Number(process.env.PORT || 3000) })
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => app.close())
+  console.log(`The bookshop is open, have a look at ${address}/metrics`)
+} catch (error: any) {
+  console.error(`The bookshop cannot open: ${error.message}`)
+  process.exitCode = 1
+  await app.close()
+}
