@@ -1,5 +1,6 @@
 import { SpanStatusCode } from '@opentelemetry/api'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-base'
+import type { SqlEntityManager } from '@mikro-orm/sql'
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { hasSubscribers } from 'node:diagnostics_channel'
@@ -35,18 +36,22 @@ function onEachDatabase (name: string, run: Run): void {
   })
 
   t.test(`${name} (PostgreSQL)`, async t => {
-    const admin = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL })
-    const database = `bookshop_${randomUUID().slice(0, 8)}`
-    const url = new URL(process.env.TEST_DATABASE_URL!)
-    url.pathname = `/${database}`
-    await admin.connect()
-    await admin.query(`create database ${database}`)
-    t.teardown(async () => {
-      await admin.query(`drop database ${database} with (force)`)
-      await admin.end()
-    })
-    await run(t, await openShop(t, { url: url.href, file: 'unused' }, database))
+    await run(t, await openPostgresShop(t))
   })
+}
+
+async function openPostgresShop (t: Test): Promise<Shop> {
+  const admin = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL })
+  const database = `bookshop_${randomUUID().slice(0, 8)}`
+  const url = new URL(process.env.TEST_DATABASE_URL!)
+  url.pathname = `/${database}`
+  await admin.connect()
+  await admin.query(`create database ${database}`)
+  t.teardown(async () => {
+    await admin.query(`drop database ${database} with (force)`)
+    await admin.end()
+  })
+  return await openShop(t, { url: url.href, file: 'unused' }, database)
 }
 
 async function openShop (t: Test, database: DatabaseOptions, namespace: string): Promise<Shop> {
@@ -142,6 +147,17 @@ onEachDatabase('a request that fails is an error, and its span quotes no values'
     events: []
   })
   t.notMatch(JSON.stringify([span!.attributes, span!.status]), 'Emma')
+})
+
+t.test('a commit that fails is an error, and is counted as such (PostgreSQL)', async t => {
+  const { app, post, metrics, spans } = await openPostgresShop(t)
+  await (app.orm.em.fork() as SqlEntityManager).execute(`
+    create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not at the commit'; end $$;
+    create constraint trigger refuse after insert on book deferrable initially deferred for each row execute function refuse()
+  `)
+  t.equal((await post('/books', { title: 'Emma' })).status, 500)
+  t.equal((await metrics('orm_contexts_total', 'outcome="commitFailed",ending="reply"} 1')).length, 1)
+  t.match(spans(), [{ status: { code: SpanStatusCode.ERROR, message: 'commitFailed (reply)' }, attributes: { 'error.type': 'DriverException' } }])
 })
 
 onEachDatabase('a branch and its request are counted and traced each for itself', async (t, { post, values, spans }) => {
