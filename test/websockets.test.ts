@@ -149,11 +149,7 @@ onEachDatabase('without runInContext(), only a message that came with the handsh
   const { hostname, port } = new URL(app.listeningOrigin)
   const socket = connect(Number(port), hostname)
   t.teardown(() => socket.destroy())
-  const handshake = [
-    'GET / HTTP/1.1', 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13',
-    `Sec-WebSocket-Key: ${btoa('0123456789abcdef')}`, '', ''
-  ].join('\r\n')
-  socket.write(Buffer.concat([Buffer.from(handshake), frame('with it')]))
+  socket.write(Buffer.concat([Buffer.from(HANDSHAKE), frame('with it')]))
   await until(async () => (await titles()).length === 1)
   socket.write(frame('later'))
   await until(async () => (await titles()).length === 2)
@@ -311,6 +307,29 @@ onEachDatabase('app.close() does not wait for ever for a message', async (t, { o
   t.strictSame(await titles(), [])
   t.equal(taken(), 0)
 })
+
+onEachDatabase('app.close() waits for a client that does not answer no longer than the closeTimeout of the sockets', async (t, { orm, taken }) => {
+  const { app } = await startServer(t, { orm }, app => {
+    app.register(websocket, { options: { closeTimeout: 200 } as object }) // which @types/ws 8.18.2 does not know
+    app.register(async app => {
+      app.get('/', { websocket: true }, async socket => { socket.send(String(await em().count(Book))) })
+    })
+  })
+  const { hostname, port } = new URL(app.listeningOrigin)
+  const socket = connect(Number(port), hostname)
+  t.teardown(() => socket.destroy())
+  socket.write(HANDSHAKE)
+  await once(socket, 'data')
+  const before = performance.now()
+  await app.close()
+  t.ok(performance.now() - before < 15_000, 'and not for 30 s')
+  t.equal(taken(), 0)
+})
+
+const HANDSHAKE = [
+  'GET / HTTP/1.1', 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13',
+  `Sec-WebSocket-Key: ${btoa('0123456789abcdef')}`, '', ''
+].join('\r\n')
 
 /** A text message of a client, as RFC 6455 has it: short, and masked with zeros, which change nothing. */
 function frame (text: string): Buffer {
