@@ -42,7 +42,7 @@ async function runAndCommit<T> (context: Context, work: Work, fn: () => T | Prom
     await work.commitNow()
     return result
   } catch (error) {
-    if (context.ending === undefined) await work.rollbackNow()
+    if (context.ending === undefined) await work.rollBackAtomic()
     throw error
   }
 }

@@ -268,6 +268,11 @@ export abstract class Context {
     await this.#workToSettle(what).rollbackNow(unit && [unit])
   }
 
+  /** A statement that is not provably a read is run. */
+  noteWrite (): void {
+    this.#work?.noteWrite()
+  }
+
   /** One of its transactions has begun. */
   hasBegun (database: string): void {
     if (begun.hasSubscribers) begun.publish({ ...this.description, database } satisfies BegunEvent)

@@ -269,6 +269,7 @@ export class DeferredTransaction {
 
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
+    this.#owner.noteWrite()
     if (this.#settings.readOnly === true && isModification(sql)) {
       throw withCallersLine(() => new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql)))
     }

@@ -7,6 +7,8 @@ export interface TransactionOwner extends ConnectionUser {
   readonly outcome?: string | undefined
   /** Logs what has failed after the outcome was decided. */
   report (error: unknown, message: string): void
+  /** A statement that is not provably a read is run. */
+  noteWrite (): void
   /** Its transaction has begun, on the database of that name. */
   hasBegun (database: string): void
   /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */

@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { CommitHooks, runHooks, type HookKind, type RegisteredHook } from './commit-hooks.ts'
 import type { Context, Ending, Outcome } from './context.ts'
 import { settled, type SettledEvent } from './events.ts'
-import { FST_ORM_TRANSACTION_OPEN, partialCommit } from './errors.ts'
+import { FST_ORM_TRANSACTION_FAILED, FST_ORM_TRANSACTION_OPEN, partialCommit } from './errors.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
@@ -30,6 +30,9 @@ export class Work {
   readonly #units: UnitOfWork[] = []
   readonly #openedAt = performance.now()
   #settling: Promise<unknown> | undefined
+  #hasWritesBesideAtomic = false
+  /** What was lost without anybody being told. */
+  #lost: Error | undefined
 
   constructor (owner: Context) {
     this.#owner = owner
@@ -78,6 +81,7 @@ export class Work {
    * be overtaken by an ending of the context.
    */
   async prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> {
+    if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#lost })
     const announced = new Set<UnitOfWork>()
     const { beforeCommit } = this.#owner
     for (let hasMore = true; hasMore;) {
@@ -113,6 +117,18 @@ export class Work {
     }
   }
 
+  /** Somebody writes, perhaps beside an `atomic()` that is running. */
+  noteWrite (): void {
+    if (this.atomics.isTaken && runningAtomic.getStore() !== this.#owner) this.#hasWritesBesideAtomic = true
+  }
+
+  /** An `atomic()` has been rolled back: what was written beside it is gone too, and nobody knows. */
+  async rollBackAtomic (): Promise<void> {
+    const takesAlong = this.#hasWritesBesideAtomic
+    await this.rollbackNow()
+    if (takesAlong) this.#lost = new Error('an atomic() was rolled back, and took along what was written beside it. Give parallel work a context of its own: runInContext()')
+  }
+
   /** Commits by hand, and goes on. What fails has been rolled back, with a clean EntityManager to go on with. */
   async commitNow (units: readonly UnitOfWork[] = this.#units): Promise<void> {
     let hooks: RegisteredHook[] = []
@@ -130,6 +146,7 @@ export class Work {
           if (this.#owner.ending === undefined) hooks = await this.#rollBack(units)
           throw error
         }
+        this.#hasWritesBesideAtomic = false
         if (this.#isAll(units)) hooks = this.hooks.takeAll()
       })
     } finally {
@@ -242,6 +259,8 @@ export class Work {
 
   /** Rolls back, and gives the hooks that wait for that. */
   async #rollBack (units: readonly UnitOfWork[]): Promise<RegisteredHook[]> {
+    this.#lost = undefined
+    this.#hasWritesBesideAtomic = false
     await Promise.all(units.map(async unit => {
       await unit.rollback({ last: false })
       unit.em.clear()

@@ -228,3 +228,29 @@ onSqlite('atomic() needs a context, a function, and options that exist', async (
     await t.rejects(atomic(() => {}, null as any), { code: 'FST_ORM_BAD_OPTION', message: /"options" takes an object, got null/ })
   })
 })
+
+onEachDatabase('a failing atomic() that takes along what was written beside it is no silent loss', async (t, { orm, titles }) => {
+  const run = (beside: () => Promise<unknown>, after = async () => {}): Promise<void> => runInContext({ orm }, async () => {
+    const started = Promise.withResolvers<void>()
+    const go = Promise.withResolvers<void>()
+    const failing = atomic(async () => {
+      await em().insert(Book, { title: 'atomic' })
+      started.resolve()
+      await go.promise
+      throw new Error('no')
+    }).catch(() => {})
+    await started.promise
+    await beside()
+    go.resolve()
+    await failing
+    await after()
+  })
+  await t.rejects(run(() => em().insert(Book, { title: 'beside' })), {
+    code: 'FST_ORM_TRANSACTION_FAILED', cause: { message: /an atomic\(\) was rolled back, and took along what was written beside it/ }
+  })
+  await t.rejects(run(() => em().insert(Book, { title: 'beside' }), commit), { code: 'FST_ORM_TRANSACTION_FAILED' })
+  t.strictSame(await titles(), [])
+  await run(() => runInContext(async () => {}), async () => { em().create(Book, { title: 'goes on' }) })
+  await run(() => em().insert(Book, { title: 'beside' }), rollback)
+  t.strictSame(await titles(), ['goes on'], 'unless it is rolled back by hand')
+})

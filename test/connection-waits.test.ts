@@ -158,3 +158,31 @@ onPostgres('a context that streams rows and waits for a connection to write can 
   }), { code: 'FST_ORM_POOL_STARVED', message: /^export needs a second connection while export, around it/ })
   t.equal(taken(), 0)
 })
+
+onPostgres('a chain that is deeper than the pool fails, and does no harm to others', async (t, { another, taken }) => {
+  const orm = await another({ pool: { min: 0, max: 2 } })
+  const chain = async (depth: number): Promise<void> => await runInContext({ orm }, async () => {
+    await em().insert(Book, { title: `${depth} ${Math.random()}` })
+    if (depth > 1) await chain(depth - 1)
+  })
+  await t.rejects(chain(3), { code: 'FST_ORM_POOL_STARVED' })
+  await until(() => taken() === 0)
+  for (let i = 0; i < 3; i++) await t.resolves(chain(2))
+  await Promise.all([1, 2, 3, 4].map(() => chain(1)))
+  t.equal(taken(), 0)
+})
+
+onSqlite('on SQLite, the EntityManager of the context around is not waited for from inside either', async (t, { orm, titles }) => {
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async request => {
+      const outer = request.em
+      await runInContext({ name: 'branch' }, async () => {
+        await em().insert(Book, { title: 'inner' })
+        await t.rejects(outer.insert(Book, { title: 'outer' }), { code: 'FST_ORM_SINGLE_CONNECTION', message: /held by the transaction of branch/ })
+      })
+      return 'ok'
+    })
+  })
+  t.equal((await get('/')).status, 200)
+  t.strictSame(await titles(), ['inner'])
+})

@@ -1,6 +1,6 @@
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { afterCommit, em, runInContext } from '../index.ts'
-import { Book, onPostgres, type Orm } from './support/databases.ts'
+import { Book, onEachDatabase, onPostgres, type Orm } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 
 async function createTenants (orm: Orm): Promise<void> {
@@ -105,4 +105,46 @@ onPostgres('a branch of a request is of the same tenant, and a job with database
     own: note, branch: note, nested: note, inside: note, after: note, job: [{ body: 'of 1' }, { body: 'of 2' }]
   })
   t.equal(taken(), 0)
+})
+
+onPostgres('a branch that outlives its request keeps the tenant', async (t, { orm, taken }) => {
+  await createTenants(orm)
+  await orm.em.fork().execute('insert into note (tenant, body) values (1, \'of 1\'), (2, \'of 2\')')
+  const read = (): Promise<any[]> => execute('select body from note')
+  const closed = Promise.withResolvers<void>()
+  const seen: Promise<any[]>[] = []
+  const { get } = await startServer(t, { orm }, app => {
+    app.addHook('onRequest', async request => {
+      request.em.setSessionContext({ variables: { 'app.tenant': 1 }, role: 'tenant_user' })
+    })
+    app.get('/', async (_request, reply) => {
+      reply.raw.on('close', closed.resolve)
+      const late = (): Promise<any[]> => closed.promise.then(() => runInContext(read))
+      seen.push(runInContext(async () => { await closed.promise; return await read() }), late())
+      seen.push(runInContext(() => late()))
+      await runInContext(async () => { seen.push(late()) })
+      return { ok: true }
+    })
+  })
+  await get('/')
+  t.ok(seen.length >= 4)
+  for (const notes of await Promise.all(seen)) t.strictSame(notes, [{ body: 'of 1' }])
+  t.equal(taken(), 0)
+})
+
+onEachDatabase('filters and the schema are those of the request as well', async (t, { orm, kind }) => {
+  await orm.em.fork().insertMany(Book, [{ title: 'a', stock: 1 }, { title: 'b', stock: 2 }])
+  const titlesOf = async (): Promise<string[]> => (await em().find(Book, {})).map(book => book.title)
+  await runInContext({ orm }, async () => {
+    em().addFilter({ name: 'shelf', cond: ({ stock }: any) => ({ stock }), entity: Book, default: true } as any)
+    em().setFilterParams('shelf', { stock: 2 })
+    t.strictSame(await titlesOf(), ['b'])
+    t.strictSame(await runInContext(titlesOf), ['b'])
+    t.strictSame((await runInContext({ orm }, titlesOf)).sort(), ['a', 'b'], 'which is no branch')
+  })
+  if (kind === 'sqlite') return
+  await runInContext({ orm }, async () => {
+    em().schema = 'elsewhere'
+    await runInContext(async () => { t.equal(em().schema, 'elsewhere') })
+  })
 })

@@ -171,3 +171,31 @@ onPostgres('a commit by hand that succeeds in part is named, and its hooks run n
   t.strictSame(ran, [])
   t.strictSame(await titles(), ['goes on'])
 })
+
+onPostgres('what a subscriber to the flush of one database changes in another is written too', async (t, { orm: main, titles }) => {
+  const reporting = await withReporting(t)
+  await runInContext({ orm: [main, reporting] }, async () => {
+    em('reporting').create(Book, { title: 'reported' })
+    em('reporting').getEventManager().registerSubscriber({ afterFlush () { if (titlesOnce.delete('main')) em().create(Book, { title: 'main' }) } })
+    em()
+  })
+  t.strictSame(await titles(), ['main'])
+})
+
+const titlesOnce = new Set(['main'])
+
+onPostgres('hooks wait for what another database has pending, too', async (t, { orm: main, titles }) => {
+  const reporting = await withReporting(t)
+  const ran: string[] = []
+  await t.rejects(runInContext({ orm: [main, reporting] }, async () => {
+    em().create(Book, { title: 'pending' })
+    await em('reporting').insert(Book, { title: 'reported' })
+    afterCommit(() => { ran.push('afterCommit') })
+    afterRollback(() => { ran.push('afterRollback') })
+    await commit('reporting')
+    t.strictSame(ran, [])
+    throw new Error('no')
+  }), { message: 'no' })
+  t.strictSame(ran, ['afterRollback'])
+  t.strictSame(await titles(), [])
+})

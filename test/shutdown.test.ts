@@ -1,4 +1,5 @@
-import { em, runInContext } from '../index.ts'
+import { once } from 'node:events'
+import { afterCommit, em, runInContext } from '../index.ts'
 import { Book, onEachDatabase, onPostgres } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
@@ -127,4 +128,67 @@ onEachDatabase('what a request has left behind begins nothing after its app has 
   await app.close()
   go.resolve()
   t.match(await late.promise, { code: 'FST_ORM_CLOSING', message: /^late begins nothing new/ })
+})
+
+onPostgres('what does not even end when it is aborted keeps app.close() for no longer than a second more', async (t, { another, orm }) => {
+  const own = await another()
+  const stuck = Promise.withResolvers<void>()
+  const { app } = await startServer(t, { orm: () => own, closeTimeout: 50 }, app => {
+    app.get('/', async () => {
+      await runInContext({ name: 'stuck' }, () => {
+        afterCommit(() => {
+          stuck.resolve()
+          return new Promise(() => {})
+        })
+      })
+    })
+  })
+  const dropped = app.inject('/').catch(() => {})
+  await stuck.promise
+  const warning = once(process, 'warning')
+  const before = performance.now()
+  await app.close()
+  t.ok(performance.now() - before < 5000)
+  t.match((await warning)[0], { message: /^stuck is still running, and is not waited for any longer/ })
+  t.ok(dropped instanceof Promise)
+  await orm.close()
+})
+
+onEachDatabase('closeTimeout: Infinity waits for as long as it takes', async (t, { another, titles }) => {
+  const own = await another()
+  const go = Promise.withResolvers<void>()
+  const { app } = await startServer(t, { orm: () => own, closeTimeout: Infinity }, () => {})
+  const job = runInContext({ orm: app.orm }, async () => {
+    em().create(Book, { title: 'job' })
+    await go.promise
+  })
+  const closing = app.close()
+  await until(() => !app.server.listening)
+  go.resolve()
+  await Promise.all([job, closing])
+  t.strictSame(await titles(), ['job'])
+})
+
+onEachDatabase('while the app is closing, a hook after the commit of what was running may still open a context', async (t, { another, titles }) => {
+  const own = await another()
+  const go = Promise.withResolvers<void>()
+  const inHandler = Promise.withResolvers<void>()
+  const { app, get } = await startServer(t, { orm: () => own }, app => {
+    app.get('/', async (_request, reply) => {
+      reply.header('connection', 'close')
+      em().create(Book, { title: 'order' })
+      afterCommit(() => runInContext(() => { em().create(Book, { title: 'outbox' }) }))
+      inHandler.resolve()
+      await go.promise
+      return { ok: true }
+    })
+  })
+  const response = get('/')
+  await inHandler.promise
+  const closing = app.close()
+  await until(() => !app.server.listening)
+  go.resolve()
+  t.equal((await response).status, 200)
+  await closing
+  t.strictSame(await titles(), ['order', 'outbox'])
 })
