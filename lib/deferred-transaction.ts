@@ -155,7 +155,8 @@ export class DeferredTransaction {
     const held = await hold<DatabaseConnection>(use => isInTransaction
       ? this.#runInTransaction(query.sql, part, use, options?.signal)
       : this.#runInAutocommit(query.sql, use))
-    yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options)
+    const probe = this.#reads.hasSingleConnection ? undefined : this.#writePool.getClient().selectNoFrom(({ lit }) => lit(1).as('alive')).compile()
+    yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options, probe)
   }
 
   /** Begins the transaction now, if it has not begun. */

@@ -1,4 +1,5 @@
 import type { Held } from './hold.ts'
+import { Lifeline } from './lifeline.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 
 interface OpenStream {
@@ -32,17 +33,23 @@ export class OpenStreams {
     return false
   }
 
-  /** Streams on the connection that is held, and releases it. Whoever reads on when the stream was cut gets `cutError`. */
+  /**
+   * Streams on the connection that is held, and releases it. Whoever reads on when the stream was cut gets `cutError`. `probe`
+   * is a statement that a connection answers as long as it is alive; without it, the connection cannot die.
+   */
   async * read (
-    held: Held<DatabaseConnection>, isInTransaction: boolean, cutError: () => Error, query: Query, chunkSize: number, options: QueryOptions
+    held: Held<DatabaseConnection>, isInTransaction: boolean, cutError: () => Error, query: Query, chunkSize: number, options: QueryOptions, probe?: Query
   ): AsyncGenerator<Result, undefined> {
     const rows = held.resource.streamQuery<any>(query, chunkSize, options)
+    const lifeline = probe && new Lifeline(held.resource, probe)
+    const alive = <T>(step: Promise<T>): Promise<T> => lifeline?.hold(step) ?? step
     const stream: OpenStream = {
       isInTransaction,
       isWaiting: false,
       end: async () => {
         this.#open.delete(stream)
-        await rows.return?.()
+        await alive(Promise.resolve(rows.return?.())).catch(() => {})
+        lifeline?.release()
         await held.release()
       }
     }
@@ -50,7 +57,7 @@ export class OpenStreams {
     try {
       for (;;) {
         stream.isWaiting = true
-        const next = await rows.next()
+        const next = await alive(rows.next())
         stream.isWaiting = false
         if (next.done === true) break
         yield next.value

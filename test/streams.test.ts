@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { em } from '../index.ts'
+import { em, runInContext } from '../index.ts'
 import { Book, onEachDatabase, onPostgres, onSqlite, type Orm } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
@@ -240,4 +240,22 @@ function usedMemory (): number {
   runInNewContext('gc')()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
+}
+
+for (const transaction of ['on-write', 'on-query'] as const) {
+  onPostgres(`a stream whose connection dies fails, and gives it back, with transaction: ${transaction}`, async (t, { orm, observe, taken }) => {
+    await orm.em.fork().insertMany(Book, Array.from({ length: 5000 }, (_, i) => ({ title: `book ${i}` })))
+    const kill = (): Promise<unknown> => observe('select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()')
+    const read = (onFirst: () => Promise<void>): Promise<void> => runInContext({ orm, transaction }, async () => {
+      let count = 0
+      for await (const book of (em() as any).stream(Book)) if (book !== null && count++ === 0) await onFirst()
+    })
+    for (let i = 0; i < 6; i++) await t.rejects(read(async () => { await kill() })) // more than the pool has connections
+    await t.rejects(read(async () => {
+      await kill()
+      throw new Error('left')
+    }), /left|connection/i, 'also if nobody reads on')
+    t.equal(taken(), 0)
+    await read(async () => {})
+  })
 }
