@@ -293,7 +293,6 @@ export abstract class Context {
    * context alive for long, like a timer, must not keep their entities as well.
    */
   protected release (): void {
-    if (this.#isReleased) return
     for (const source of this.databases.all) {
       const tailored = this.tailoredEntityManager(source)
       if (tailored !== undefined) (this.#tailored ??= new Map()).set(source, tailored.fork({ disableContextResolution: true }))

@@ -186,3 +186,20 @@ onSqlite('on SQLite, the EntityManager of the context around is not waited for f
   t.equal((await get('/')).status, 200)
   t.strictSame(await titles(), ['inner'])
 })
+
+onPostgres('the EntityManager of a branch can be used from outside of it', async (t, { orm, titles, taken }) => {
+  await runInContext({ orm }, async () => {
+    await em().insert(Book, { title: 'outer' })
+    const inner = Promise.withResolvers<ReturnType<typeof em>>()
+    const go = Promise.withResolvers<void>()
+    const branch = runInContext(async () => {
+      inner.resolve(em())
+      await go.promise
+    })
+    await (await inner.promise).insert(Book, { title: 'branch' })
+    go.resolve()
+    await branch
+  })
+  t.strictSame(await titles(), ['branch', 'outer'])
+  t.equal(taken(), 0)
+})

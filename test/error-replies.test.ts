@@ -58,8 +58,8 @@ onEachDatabase('the log and the app\'s own error handler get the original except
       })
     })
     app.get('/sent', { errorHandler: (error, _request, reply) => { reply.send(error) } }, FAILURES['/unique']![2])
-    app.get('/buffer', { errorHandler: (error, _request, reply) => { reply.send(Buffer.from(error.message)) } }, FAILURES['/unique']![2])
-    app.get('/text', { errorHandler: (error, _request, reply) => { reply.type('text/plain').send(error.message) } }, FAILURES['/unique']![2])
+    app.get('/buffer', { errorHandler: (error, _request, reply) => { reply.code(409).send(Buffer.from(error.message)) } }, FAILURES['/unique']![2])
+    app.get('/text', { errorHandler: (error, _request, reply) => { reply.code(409).type('text/plain').send(error.message) } }, FAILURES['/unique']![2])
   })
   for (const path of ['/own', '/rethrown']) {
     const response = await get(path)

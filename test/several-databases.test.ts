@@ -138,6 +138,12 @@ onPostgres('commit() and rollback() act on all databases, or on the one that is 
     await rollback('default')
     t.strictSame(ran, ['after both', 'rollback one'])
 
+    await write('half')
+    await rollback('reporting')
+    t.strictSame(ran, ['after both', 'rollback one'], 'the other is uncommitted')
+    await rollback()
+    t.strictSame(ran.splice(2), ['rollback half'])
+
     await write('none')
     await rollback()
     t.strictSame(ran, ['after both', 'rollback one', 'rollback none'])

@@ -226,3 +226,21 @@ t.test('an old pool that cannot be closed is a warning', async t => {
   await handle.switchTo('two.sqlite')
   t.match((await warned)[0], { message: /could not close the database of the host before/, detail: /busy/ })
 })
+
+t.test('a switch that is still connecting when the database is closed is closed, too', async t => {
+  const go = Promise.withResolvers<void>()
+  const made: SqliteMikroORM[] = []
+  const handle = await switchable(async (file: string) => {
+    const orm = await SqliteMikroORM.init({ ...OPTIONS, dbName: join(t.testdirName, file) })
+    made.push(orm)
+    if (file === 'two.sqlite') await go.promise
+    return orm
+  }, (t.testdir({}), 'one.sqlite'))
+  const switching = handle.switchTo('two.sqlite')
+  await until(() => made.length === 2)
+  await handle.close()
+  go.resolve()
+  await switching
+  t.equal(handle.host, 'one.sqlite')
+  for (const orm of made) t.equal(await orm.isConnected(), false)
+})

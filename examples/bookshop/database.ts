@@ -19,7 +19,7 @@ export async function openDatabase ({ url, file }: DatabaseOptions): Promise<Mik
     ? await SqlMikroORM.init({ entities, driver: SqliteDriver, dbName: file })
     : await SqlMikroORM.init({ entities, driver: PostgreSqlDriver, clientUrl: url })
   try {
-    // safe: nothing is dropped, not even what the database has besides the bookshop
+    // makes what is missing; an app of your own would have migrations
     await orm.schema.update({ safe: true })
     await fillShelves(orm)
     return orm

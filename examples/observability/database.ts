@@ -24,7 +24,7 @@ export async function openDatabase ({ url, file }: DatabaseOptions): Promise<Mik
     ? await SqlMikroORM.init({ entities: [Book], driver: SqliteDriver, dbName: file })
     : await SqlMikroORM.init({ entities: [Book], driver: PostgreSqlDriver, clientUrl: url })
   try {
-    // safe: nothing is dropped, not even what the database has besides
+    // makes what is missing; an app of your own would have migrations
     await orm.schema.update({ safe: true })
     return orm
   } catch (error) {

@@ -7,13 +7,15 @@ import { hasSubscribers } from 'node:diagnostics_channel'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
+import Sqlite from 'better-sqlite3'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { em, runInContext } from '../../index.ts'
 import { until } from '../../test/support/until.ts'
 import { buildApp } from './app.ts'
 import { restock } from './books.ts'
-import { Book, type DatabaseOptions } from './database.ts'
+import { Book, openDatabase, type DatabaseOptions } from './database.ts'
+import { nameOf } from './names.ts'
 
 interface Shop {
   app: FastifyInstance
@@ -231,7 +233,7 @@ onEachDatabase('the app sees its last contexts settle, and leaves no subscriber 
 t.test('the server serves metrics, and ends on SIGTERM', async t => {
   const folder = t.testdir({})
   const { DATABASE_URL, ...env } = process.env
-  const program = spawn(process.execPath, [join(import.meta.dirname, 'server.ts')], { env: { ...env, PORT: '0', DATABASE_FILE: join(folder, 'bookshop.sqlite') } })
+  const program = spawn(process.execPath, [join(import.meta.dirname, 'server.ts')], { env: { ...env, PORT: '0', RESTOCK_SECONDS: '0.05', DATABASE_FILE: join(folder, 'bookshop.sqlite') } })
   t.teardown(() => program.kill('SIGKILL'))
   let url: string | undefined
   for await (const line of createInterface(program.stdout)) {
@@ -240,7 +242,20 @@ t.test('the server serves metrics, and ends on SIGTERM', async t => {
   }
   program.stdout.resume()
   t.match(await (await fetch(url!)).text(), /^# TYPE orm_contexts_total counter$/m)
+  await until(async () => /^orm_contexts_total\{.*restock.*\} \d/m.test(await (await fetch(url!)).text()))
   const exited = new Promise(resolve => program.once('exit', resolve))
   program.kill('SIGTERM')
   t.equal(await exited, 0)
+})
+
+t.test('a request that has no route is named so', async t => {
+  t.equal(nameOf({ kind: 'request', method: 'GET' }, new Set()), 'GET (no route)')
+})
+
+t.test('a database that cannot be used is closed again', async t => {
+  const file = join(t.testdir({}), 'other.sqlite')
+  const other = new Sqlite(file)
+  other.exec('create view book as select 1 as id')
+  other.close()
+  await t.rejects(openDatabase({ file }), /book/)
 })

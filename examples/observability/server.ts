@@ -1,6 +1,6 @@
 /**
  * `node examples/observability/server.ts`, with PORT (3000), DATABASE_URL (a PostgreSQL) or DATABASE_FILE (of SQLite,
- * `bookshop.sqlite` beside this file). Spans are printed; an app of your own would have one of OpenTelemetry's exporters
+ * `bookshop.sqlite` beside this file), RESTOCK_SECONDS (60). Spans are printed; an app of your own would have one of OpenTelemetry's exporters
  * that sends them somewhere.
  */
 import { BasicTracerProvider, ConsoleSpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
@@ -8,13 +8,13 @@ import { join } from 'node:path'
 import { buildApp } from './app.ts'
 import { restock } from './books.ts'
 
-const MINUTE = 60_000
+const { PORT = '3000', DATABASE_URL, DATABASE_FILE = join(import.meta.dirname, 'bookshop.sqlite'), RESTOCK_SECONDS = '60' } = process.env
 
 const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(new ConsoleSpanExporter())] })
 const app = buildApp({
   database: {
-    url: process.env.DATABASE_URL || undefined,
-    file: process.env.DATABASE_FILE || join(import.meta.dirname, 'bookshop.sqlite')
+    url: DATABASE_URL,
+    file: DATABASE_FILE
   },
   tracer: provider.getTracer('bookshop'),
   announce: async title => console.log(`We have ${title} now`),
@@ -23,12 +23,12 @@ const app = buildApp({
 
 let restocking: NodeJS.Timeout | undefined
 app.addHook('onReady', async () => {
-  restocking = setInterval(() => restock(app).catch(error => app.log.error(error)), MINUTE)
+  restocking = setInterval(() => restock(app).catch(error => app.log.error(error)), Number(RESTOCK_SECONDS) * 1000)
 })
 app.addHook('preClose', async () => clearInterval(restocking))
 
 try {
-  const address = await app.listen({ port: Number(process.env.PORT || 3000) })
+  const address = await app.listen({ port: Number(PORT) })
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => app.close())
   console.log(`The bookshop is open, have a look at ${address}/metrics`)
 } catch (error: any) {
