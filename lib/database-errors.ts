@@ -80,18 +80,22 @@ export function withoutInternals (payload: string, error: Error, statusCode: num
   const shown = Object.entries(reply).filter(([key, value]) => (
     key === 'statusCode' || value !== told[key] || (key === 'code' && String(value).startsWith('FST_'))
   ))
-  const message = 'message' in reply && reply.message === error.message && { message: STATUS_CODES[statusCode] ?? STATUS_CODES[500] }
+  const message = 'message' in reply && reply.message === error.message && { message: nameOf(statusCode) }
   return JSON.stringify({ ...Object.fromEntries(shown), ...message })
 }
 
 /** What Fastify makes of an error of ours that names a statement, and that `onError` hooks are not told of. */
 export function withoutStatement (payload: string, statusCode: number): string {
   if (!NAMES_A_STATEMENT.test(payload)) return payload
-  return JSON.stringify({ ...parse(payload) as object, message: STATUS_CODES[statusCode] ?? STATUS_CODES[500] })
+  return JSON.stringify({ ...parse(payload) as object, message: nameOf(statusCode) })
 }
 
 /** It begins as Fastify's own error replies do (5.12). */
 const NAMES_A_STATEMENT = /^\{"statusCode":\d+,"code":"FST_ORM_(?:CONTEXT_ENDED|READ_ONLY|STREAM_OPEN)"/
+
+function nameOf (statusCode: number): string {
+  return STATUS_CODES[statusCode] ?? 'Error'
+}
 
 function parse (payload: string): unknown {
   try {

@@ -58,6 +58,13 @@ onEachDatabase('the log and the app\'s own error handler get the original except
       })
     })
     app.get('/sent', { errorHandler: (error, _request, reply) => { reply.send(error) } }, FAILURES['/unique']![2])
+    app.get('/null', { errorHandler: (_error, _request, reply) => { reply.code(409).send('null') } }, FAILURES['/unique']![2])
+    app.get('/late', {
+      async errorHandler (_error, _request, reply) {
+        reply.code(400)
+        await em().insert(Book, { title: 'secret' })
+      }
+    }, async () => { throw new Error('no') })
     app.get('/buffer', { errorHandler: (error, _request, reply) => { reply.code(409).send(Buffer.from(error.message)) } }, FAILURES['/unique']![2])
     app.get('/text', { errorHandler: (error, _request, reply) => { reply.code(409).type('text/plain').send(error.message) } }, FAILURES['/unique']![2])
   })
@@ -70,6 +77,9 @@ onEachDatabase('the log and the app\'s own error handler get the original except
   const sent = await get('/sent')
   t.equal(sent.status, 409)
   t.notMatch(await sent.text(), SECRETS, 'but not if it only passes the error on')
+  t.equal(await (await get('/null')).text(), 'null')
+  const late = await get('/late')
+  t.match(await late.json(), { statusCode: 500, code: 'FST_ORM_CONTEXT_ENDED', message: 'Internal Server Error' }, 'nor what its own late write was')
   for (const path of ['/text', '/buffer']) t.match(await (await get(path)).text(), SECRETS)
   await get('/syntax')
   t.match(log.at(-1), { level: 50, err: { message: /nowhere/ } })
@@ -90,7 +100,7 @@ onSqlite('a status that an exception has already stays, and so does what is no e
     app.get('/frozen', async () => { throw Object.freeze(await FAILURES['/unique']![2]().catch(error => error)) })
     app.get('/no-context', { config: { orm: false } }, async () => await orm.em.fork().findOneOrFail(Book, { title: 'secret' }))
   })
-  t.match(await (await get('/own-status')).json(), { statusCode: 499, message: 'Internal Server Error' })
+  t.match(await (await get('/own-status')).json(), { statusCode: 499, message: 'Error' })
   t.match(await (await get('/other')).json(), { statusCode: 500, message: 'the title of a book' })
   t.match(await (await get('/code')).json(), { statusCode: 418, message: 'teapot' })
   t.equal((await get('/null')).status, 500)
@@ -125,6 +135,8 @@ onPostgres('what only PostgreSQL does has its status, too', async (t, { orm }) =
       await em().nativeUpdate(Book, { title: 'locked' }, { stock: 1 })
     })
     app.get('/lost', () => (em() as any).execute('select pg_terminate_backend(pg_backend_pid())'))
+    app.get('/lost-by-kysely', () => (em() as any).getKysely()
+      .selectNoFrom((e: any) => e.fn('pg_terminate_backend', [e.fn('pg_backend_pid', [])]).as('terminated')).execute())
     app.get('/security', async () => { throw new RowLevelSecurityViolationException(new Error('secret')) })
     app.get('/sqlite-lock', async () => { throw new LockWaitTimeoutException(new Error('secret')) })
     app.get('/refused', async () => { throw new DriverException(Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })) })
@@ -133,7 +145,7 @@ onPostgres('what only PostgreSQL does has its status, too', async (t, { orm }) =
   await locked.insert(Book, { title: 'locked' })
   await locked.begin()
   await locked.nativeUpdate(Book, { title: 'locked' }, { stock: 2 })
-  const expected = { '/check': 422, '/foreign-key': 409, '/lock-timeout': 503, '/lost': 503, '/security': 403, '/sqlite-lock': 503, '/refused': 503, '/named': 422 }
+  const expected = { '/check': 422, '/foreign-key': 409, '/lock-timeout': 503, '/lost': 503, '/lost-by-kysely': 503, '/security': 403, '/sqlite-lock': 503, '/refused': 503, '/named': 422 }
   for (const [path, statusCode] of Object.entries(expected)) {
     const response = await get(path)
     t.equal(response.status, statusCode, path)

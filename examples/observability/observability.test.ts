@@ -4,6 +4,7 @@ import type { SqlEntityManager } from '@mikro-orm/sql'
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { hasSubscribers } from 'node:diagnostics_channel'
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -258,4 +259,12 @@ t.test('a database that cannot be used is closed again', async t => {
   other.exec('create view book as select 1 as id')
   other.close()
   await t.rejects(openDatabase({ file }), /book/)
+})
+
+t.test('the server says why it cannot open', async t => {
+  const program = spawn(process.execPath, [join(import.meta.dirname, 'server.ts')], { env: { ...process.env, PORT: '0', DATABASE_URL: 'postgresql://127.0.0.1:1/books' } })
+  t.teardown(() => program.kill('SIGKILL'))
+  const [errors, [code]] = await Promise.all([program.stderr.toArray(), once(program, 'close')])
+  t.equal(Buffer.concat(errors).toString(), 'The bookshop cannot open: connect ECONNREFUSED 127.0.0.1:1\n')
+  t.equal(code, 1)
 })
