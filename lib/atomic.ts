@@ -23,7 +23,7 @@ export async function atomic<T> (fn: () => T | Promise<T>, options: AtomicOption
   context.assertOpen('atomic()')
   work.assertNotSettling('atomic()')
 
-  if (runningAtomic.getStore() === context || work.savepoints.length > 0 || hooksOfOwnTransaction(context) !== undefined) {
+  if (runningAtomic.has(context) || work.savepoints.length > 0 || hooksOfOwnTransaction(context) !== undefined) {
     if (existing === 'join') return await runInSavepoints(context, fn)
     throw new FST_ORM_TRANSACTION_OPEN(context.name, 'atomic() would commit the atomic() or em.transactional() around it', "Use em.transactional(), or atomic() with existing: 'join'")
   }

@@ -71,18 +71,23 @@ function statusOf (error: Error & Decorated): number | undefined {
 
 /**
  * What Fastify makes of an error when nobody answers it in words of his own: with the name of the status for a message, and
- * without whatever else the error has told.
+ * without whatever else the error has told, which a response schema may ask for.
  */
-export function withoutInternals (payload: string, error: Error, statusCode: number): string {
+export function withoutInternals (payload: string, error: Error, statusCode: number, hasSchema: boolean): string {
   const reply = parse(payload)
-  if (typeof reply !== 'object' || reply === null) return payload
+  if (typeof reply !== 'object' || reply === null || Array.isArray(reply)) return payload
   const told = error as unknown as Record<string, unknown>
-  const shown = Object.entries(reply).filter(([key, value]) => (
-    key === 'statusCode' || value !== told[key] || (key === 'code' && String(value).startsWith('FST_'))
-  ))
-  const message = 'message' in reply && reply.message === error.message && { message: nameOf(statusCode) }
-  return JSON.stringify({ ...Object.fromEntries(shown), ...message })
+  const isFastifys = hasSchema || ('statusCode' in reply && Object.keys(reply).every(key => KEYS.includes(key)))
+  const isTold = ([key, value]: [string, unknown]): boolean => (
+    key !== 'statusCode' && value === told[key] && !(key === 'code' && String(value).startsWith('FST_'))
+  )
+  if (!isFastifys || !Object.entries(reply).some(isTold)) return payload
+  const shown = Object.fromEntries(Object.entries(reply).filter(entry => !isTold(entry)))
+  return JSON.stringify({ ...shown, ...('message' in reply && !('message' in shown) && { message: nameOf(statusCode) }) })
 }
+
+/** Of Fastify's own error replies without a response schema (5.12). */
+const KEYS = ['statusCode', 'code', 'error', 'message']
 
 /** What Fastify makes of an error of ours that names a statement, and that `onError` hooks are not told of. */
 export function withoutStatement (payload: string, statusCode: number): string {

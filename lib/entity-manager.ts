@@ -72,6 +72,8 @@ const methods = {
     const current = this.getContext(false)
     if (current !== this) return await current.transactional(callback, options)
     const unit = this[UNIT_OF_WORK]
+    // inside a transaction that was begun by hand (`em.begin({ ctx })`, or with `transaction: false`), MikroORM nests
+    if (!unit.isAttached && this.getTransactionContext() !== undefined) return await runTransactional(this, unit, callback, options)
     if (!unit.isAttached) return await runBeside(this, unit, callback, options)
 
     const { NESTED, REQUIRED } = TransactionPropagation

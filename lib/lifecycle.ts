@@ -140,7 +140,7 @@ const databaseErrors = new WeakMap<FastifyRequest, Error>()
 /** Of an error reply that is Fastify's own, before other hooks can make something else of it. */
 function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: string): string {
   const error = databaseErrors.get(request)
-  const shown = error === undefined ? withoutStatement(payload, reply.statusCode) : withoutInternals(payload, error, reply.statusCode)
+  const shown = error === undefined ? withoutStatement(payload, reply.statusCode) : withoutInternals(payload, error, reply.statusCode, request.routeOptions.schema?.response !== undefined)
   if (shown !== payload) reply.header('content-length', Buffer.byteLength(shown))
   return shown
 }

@@ -1,20 +1,20 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import type { FastifyBaseLogger } from 'fastify'
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { CommitHooks, runHooks, type HookKind, type RegisteredHook } from './commit-hooks.ts'
 import type { Context, Ending, Outcome } from './context.ts'
 import { settled, type SettledEvent } from './events.ts'
 import { FST_ORM_TRANSACTION_FAILED, FST_ORM_TRANSACTION_OPEN, partialCommit } from './errors.ts'
 import type { OrmSource } from './orm-source.ts'
+import { Inside } from './inside.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
 import { Turns } from './turns.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 /** What the caller commits or rolls back. */
-const settling = new AsyncLocalStorage<Work>()
-/** The context whose `atomic()` the caller runs in. */
-export const runningAtomic = new AsyncLocalStorage<Context>()
+const settling = new Inside<Work>()
+/** The contexts whose `atomic()` the caller runs in. */
+export const runningAtomic: Inside<Context> = new Inside()
 
 interface Settling {
   /** Nothing begins after it. */
@@ -119,7 +119,7 @@ export class Work {
 
   /** Somebody writes, perhaps beside an `atomic()` that is running. */
   noteWrite (): void {
-    if (this.atomics.isTaken && runningAtomic.getStore() !== this.#owner) this.#hasWritesBesideAtomic = true
+    if (this.atomics.isTaken && !runningAtomic.has(this.#owner)) this.#hasWritesBesideAtomic = true
   }
 
   /** An `atomic()` has been rolled back: what was written beside it is gone too, and nobody knows. */
@@ -184,7 +184,7 @@ export class Work {
 
   /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
   async untilSettled (): Promise<void> {
-    if (settling.getStore() !== this) await this.#settling?.catch(() => {})
+    if (!settling.has(this)) await this.#settling?.catch(() => {})
   }
 
   async runAfterCommit (): Promise<void> {
@@ -229,12 +229,12 @@ export class Work {
 
   /** A hook before the commit would wait for itself. */
   assertNotSettling (what: string): void {
-    if (this.isSettling && settling.getStore() === this) this.#refuse(what, 'the commit that it is called in')
+    if (this.isSettling && settling.has(this)) this.#refuse(what, 'the commit that it is called in')
   }
 
   /** For the last commit: nothing is committed in half. (A reply from inside commits what there is so far.) */
   assertComplete (): void {
-    if (this.atomics.isTaken && runningAtomic.getStore() !== this.#owner) this.#refuse('the reply or return', 'atomic(), which nobody has awaited')
+    if (this.atomics.isTaken && !runningAtomic.has(this.#owner)) this.#refuse('the reply or return', 'atomic(), which nobody has awaited')
     if (this.#units.some(unit => unit.hasSavepointBeside)) this.#refuse('the reply or return', 'em.transactional(), which nobody has awaited')
   }
 

@@ -254,3 +254,15 @@ onEachDatabase('a failing atomic() that takes along what was written beside it i
   await run(() => em().insert(Book, { title: 'beside' }), rollback)
   t.strictSame(await titles(), ['goes on'], 'unless it is rolled back by hand')
 })
+
+onEachDatabase('what is written inside an atomic(), through whatever contexts, is not beside it', async (t, { orm, kind, titles }) => {
+  await runInContext({ orm }, async () => {
+    const outer = em()
+    await atomic(async () => {
+      await runInContext(() => atomic(() => outer.insert(Book, { title: 'in' })))
+      throw new Error('no')
+    }).catch(() => {})
+    await em().insert(Book, { title: `after, on ${kind}` })
+  })
+  t.strictSame(await titles(), [`after, on ${kind}`])
+})

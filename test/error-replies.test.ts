@@ -85,10 +85,27 @@ onEachDatabase('the log and the app\'s own error handler get the original except
   t.match(log.at(-1), { level: 50, err: { message: /nowhere/ } })
 })
 
+onEachDatabase('what an error handler sends as JSON of its own is left as it is', async (t, { orm }) => {
+  const own = ['[{"detail":"taken"}]', '{"id":12345678901234567890,"a":1.0}', '{"title":"Conflict","status":409,"name":"UniqueConstraintViolationException"}', '{ "message": "taken" }']
+  const { get } = await startServer(t, { orm }, app => {
+    for (const [i, payload] of own.entries()) {
+      app.get(`/${i}`, { errorHandler: (_error, _request, reply) => { reply.code(409).type('application/problem+json').send(payload) } }, FAILURES['/unique']![2])
+    }
+    app.get('/message', { errorHandler: (error, _request, reply) => { reply.code(409).type('application/json').send(JSON.stringify({ message: error.message, mine: 1 })) } }, FAILURES['/unique']![2])
+  })
+  for (const [i, payload] of own.entries()) t.equal(await (await get(`/${i}`)).text(), payload)
+  t.match(await (await get('/message')).json(), { message: SECRETS, mine: 1 })
+})
+
 onEachDatabase('an error with a response schema keeps the database to itself, too', async (t, { orm }) => {
   const schema = { response: { '4xx': { type: 'object', properties: { message: { type: 'string' }, statusCode: { type: 'integer' } } } } }
-  const { get } = await startServer(t, { orm }, app => { app.get('/', { schema }, FAILURES['/unique']![2]) })
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', { schema }, FAILURES['/unique']![2])
+    const asksForMore = { response: { '4xx': { type: 'object', properties: { detail: { type: 'string' }, name: { type: 'string' }, code: { const: 'none of the error' } } } } }
+    app.get('/detail', { schema: asksForMore }, FAILURES['/unique']![2])
+  })
   t.strictSame(await (await get('/')).json(), { message: 'Conflict', statusCode: 409 })
+  t.strictSame(await (await get('/detail')).json(), { code: 'none of the error' }, 'whatever it asks for')
 })
 
 onSqlite('a status that an exception has already stays, and so does what is no exception of the database', async (t, { orm }) => {

@@ -195,3 +195,23 @@ onEachDatabase('a hijacked reply is committed by hand', async (t, { orm, titles,
   t.equal(taken(), 0)
   t.strictSame(log, [])
 })
+
+onEachDatabase('em.transactional() inside a transaction that was begun by hand is part of it', async (t, { orm, titles, taken }) => {
+  await runInContext({ orm, transaction: false }, async () => {
+    const manager = em()
+    await manager.begin()
+    await manager.insert(Book, { title: 'a' })
+    await manager.transactional(inner => inner.insert(Book, { title: 'b' }))
+    await manager.rollback()
+  })
+  t.strictSame(await titles(), [])
+  await runInContext({ orm }, async () => {
+    const manager = em()
+    await manager.insert(Book, { title: 'outer' })
+    await manager.begin({ ctx: manager.getTransactionContext() })
+    await manager.transactional(inner => inner.insert(Book, { title: 'inner' }))
+    await manager.rollback()
+  })
+  t.strictSame(await titles(), ['outer'])
+  t.equal(taken(), 0)
+})
