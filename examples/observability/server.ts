@@ -23,7 +23,7 @@ const app = buildApp({
 
 let restocking: NodeJS.Timeout | undefined
 app.addHook('onReady', async () => {
-  restocking = setInterval(() => restock(app).catch(error => app.log.error(error)), Number(RESTOCK_SECONDS) * 1000)
+  restocking = setInterval(() => restock(app).catch(process.emitWarning), Number(RESTOCK_SECONDS) * 1000)
 })
 app.addHook('preClose', async () => clearInterval(restocking))
 

@@ -178,6 +178,17 @@ onQueue('a handler that fails is tried again, and nothing of its failures stays'
   t.strictSame(news, ['x3'])
 })
 
+onQueue('a database that is away for a while does not end the worker', async (t, { put, start, query, effects, reached }) => {
+  await query('alter table job rename to job_away')
+  const failed = Promise.withResolvers<unknown>()
+  start(1, { handlers: { note: leaveEffect }, onError: failed.resolve })
+  t.match(await failed.promise, { name: 'TableNotFoundException' })
+  await query('alter table job_away rename to job')
+  await put('note', 'x')
+  await reached('done', 1)
+  t.strictSame(await effects(), ['x'])
+})
+
 onQueue('unless told otherwise, it waits for a second, and for longer each time', async (t, { put, start, query }) => {
   await put('note', 'x')
   start(1, { backoff: undefined, handlers: { note () { throw new Error('no') } } })
