@@ -106,7 +106,12 @@ export class Databases {
     this.#isClosing = true
     if (timeout > MAX_TIMER) return
     this.#closeTimer = setTimeout(() => {
-      for (const context of this.#running) context.abort(new FST_ORM_CLOSE_TIMEOUT(context.name, String(timeout)))
+      for (const context of this.#running) {
+        const error = new FST_ORM_CLOSE_TIMEOUT(context.name, String(timeout))
+        if (context.log !== undefined) context.log.warn(error.message)
+        else process.emitWarning(error.message, 'FastifyContextOrmWarning')
+        context.abort(error)
+      }
       this.#closeTimer = setTimeout(() => this.#giveUp.resolve(), GRACE_MS)
     }, timeout)
   }

@@ -35,7 +35,7 @@ export const FST_ORM_CONTEXT_ENDED: ErrorConstructor<[string, string, string]> =
 
 /** context, statement */
 export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError(
-  'FST_ORM_READ_ONLY', '%s is readOnly and cannot write, got: %s. Remove readOnly from the route\'s config.orm, or the change from its code', 500, STATEMENT_ERROR)
+  'FST_ORM_READ_ONLY', '%s is readOnly and cannot write, got: %s. Remove readOnly from the route\'s config.orm or the options of runInContext(), or the change from the code', 500, STATEMENT_ERROR)
 
 /** context; cause: what failed */
 export const FST_ORM_TRANSACTION_FAILED: ErrorConstructor<[string, Cause]> = createError(

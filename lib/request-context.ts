@@ -67,7 +67,6 @@ export class ContextOfRequest extends Context {
   /** The client has to go, or `app.close()` would wait for the handler. */
   abort (reason: Error): void {
     const raw = this.#reply?.raw
-    this.log?.warn(reason.message)
     this.run(() => this.rollback('abort', reason)) // never rejects
     raw?.destroy(reason)
   }
