@@ -243,6 +243,8 @@ t.test('the server serves metrics, and ends on SIGTERM', async t => {
   }
   program.stdout.resume()
   t.match(await (await fetch(url!)).text(), /^# TYPE orm_contexts_total counter$/m)
+  const added = await fetch(new URL('/books', url!), { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"title":"Emma"}' })
+  t.match(await added.json(), { title: 'Emma' })
   await until(async () => /^orm_contexts_total\{.*restock.*\} \d/m.test(await (await fetch(url!)).text()))
   const exited = new Promise(resolve => program.once('exit', resolve))
   program.kill('SIGTERM')
