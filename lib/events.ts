@@ -1,4 +1,4 @@
-import { channel } from 'node:diagnostics_channel'
+import { channel, type Channel } from 'node:diagnostics_channel'
 import type { Ending, Outcome } from './context.ts'
 
 /** What the events say of a context. */
@@ -46,6 +46,6 @@ export interface FailedEvent extends ContextDescription {
 }
 
 /** Nothing is made for them as long as nobody has subscribed. */
-export const begun = channel('fastify-context-orm:begun')
-export const settled = channel('fastify-context-orm:settled')
-export const failed = channel('fastify-context-orm:failed')
+export const begun: Channel = channel('fastify-context-orm:begun')
+export const settled: Channel = channel('fastify-context-orm:settled')
+export const failed: Channel = channel('fastify-context-orm:failed')
