@@ -2,6 +2,7 @@ import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { AutocommitReads } from './autocommit-reads.ts'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
+import { probeFor } from './dying-connection.ts'
 import { hold } from './hold.ts'
 import { OpenStreams } from './open-streams.ts'
 import type { TransactionMode, TransactionOptions } from './options.ts'
@@ -155,7 +156,7 @@ export class DeferredTransaction {
     const held = await hold<DatabaseConnection>(use => isInTransaction
       ? this.#runInTransaction(query.sql, part, use, options?.signal)
       : this.#runInAutocommit(query.sql, use))
-    const probe = this.#reads.hasSingleConnection ? undefined : this.#writePool.getClient().selectNoFrom(({ lit }) => lit(1).as('alive')).compile()
+    const probe = this.#reads.hasSingleConnection ? undefined : probeFor(this.#writePool.getClient())
     yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options, probe)
   }
 

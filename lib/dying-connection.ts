@@ -1,5 +1,5 @@
 import type { Kysely } from '@mikro-orm/sql'
-import type { DatabaseConnection } from './pinned-transaction.ts'
+import type { DatabaseConnection, Query } from './pinned-transaction.ts'
 
 /** PostgreSQL's, on a connection that it closes: an administrator ends it, the server stops, or has crashed, or starts. */
 const CLOSING = /^57P0[1-4]$/
@@ -11,6 +11,10 @@ const CLOSING = /^57P0[1-4]$/
  */
 export async function keepUntilLost (error: unknown, client: Kysely<any>, connection: DatabaseConnection): Promise<void> {
   if (!CLOSING.test(String((error as { code?: unknown } | null)?.code))) return
-  const query = client.selectNoFrom(({ lit }) => lit(1).as('alive')).compile()
-  await connection.executeQuery(query).catch(() => {})
+  await connection.executeQuery(probeFor(client)).catch(() => {})
+}
+
+/** A statement that every connection answers as long as it is alive. */
+export function probeFor (client: Kysely<any>): Query {
+  return client.selectNoFrom(({ lit }) => lit(1).as('alive')).compile()
 }
