@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
@@ -259,3 +260,15 @@ for (const transaction of ['on-write', 'on-query'] as const) {
     await read(async () => {})
   })
 }
+
+onPostgres('a stream whose rows come slowly, on a connection that is well, comes to its end', async (t, { orm, taken }) => {
+  const slow = sql<{ slept: unknown }>`select pg_sleep(1.2)::text as slept from generate_series(1, 2)`
+  const rows = await runInContext({ orm }, async () => {
+    const found: unknown[] = []
+    const kysely = (em() as unknown as SqlEntityManager).getKysely()
+    for await (const row of kysely.getExecutor().stream(slow.compile(kysely), 1)) found.push(...row.rows)
+    return found
+  })
+  t.equal(rows.length, 2)
+  t.equal(taken(), 0)
+})
