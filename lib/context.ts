@@ -11,6 +11,7 @@ import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
 import { addRunning, deleteRunning } from './running-contexts.ts'
+import { currentSandbox, type SandboxOfContexts } from './sandboxes.ts'
 import { UnitOfWork } from './unit-of-work.ts'
 import { Work } from './work.ts'
 
@@ -29,6 +30,8 @@ const storage = new AsyncLocalStorage<Context>()
  */
 export abstract class Context {
   readonly databases: Databases
+  /** Of a test, if the context belongs to one. */
+  readonly sandbox: SandboxOfContexts | undefined = currentSandbox()
   readonly #outerRequestContext = RequestContext.currentRequestContext()
   #outer = openContextAround()
   #work: Work | undefined

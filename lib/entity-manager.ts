@@ -135,7 +135,8 @@ const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'set
 
 /** Of the global one, or of that of the context around, whose filters, schema and session context it takes over. */
 export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEntityManager {
-  const fork = em.fork({ disableContextResolution: true })
+  const { sandbox, name } = unit.owner
+  const fork = sandbox === undefined ? em.fork({ disableContextResolution: true }) : sandbox.fork(em, name)
   return Object.assign(fork, methods, { [UNIT_OF_WORK]: unit }) as unknown as SqlEntityManager
 }
 

@@ -5,6 +5,7 @@ import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { show } from './options.ts'
 import { ContextOfRequest } from './request-context.ts'
 import type { Route, RouteHooks, Routes } from './routes.ts'
+import { joinSandbox } from './sandboxes.ts'
 import { assertSendable, watchStream } from './sendable.ts'
 import type { ContextEntityManager } from './types.ts'
 
@@ -44,12 +45,15 @@ export function createLifecycle (databases: Databases, routes: Routes, statusCod
     request[CONTEXT] = context
     context.run(done)
   }
+  const openWhenReady = (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
+    const { beforeContext } = databases
+    if (beforeContext === undefined || routes.of(request).settings === false) return open(request, reply, done)
+    beforeContext().then(() => open(request, reply, done), done)
+  }
   return {
     openContext (request, reply, done) {
       routes.adopt(request)
-      const { beforeContext } = databases
-      if (beforeContext === undefined || routes.of(request).settings === false) return open(request, reply, done)
-      beforeContext().then(() => open(request, reply, done), done)
+      joinSandbox(request, reply, done, openWhenReady)
     },
 
     flushBeforeSerializationForEverybody (request, reply, payload, done) {

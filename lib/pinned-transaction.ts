@@ -3,6 +3,7 @@ import {
 } from '@mikro-orm/sql'
 import { keepUntilLost } from './dying-connection.ts'
 import { hold, type Held } from './hold.ts'
+import { SANDBOXED } from './sandboxes.ts'
 
 export interface TransactionSettings {
   isolationLevel?: IsolationLevel | `${IsolationLevel}`
@@ -64,7 +65,7 @@ export class PinnedTransaction {
     const internals = connection as unknown as ConnectionInternals
     const pinned = await hold<Client>(use => connection.getClient().connection().execute(client => {
       arrived()
-      const isQueryOnly = settings.readOnly === true && connection instanceof BaseSqliteConnection
+      const isQueryOnly = settings.readOnly === true && connection instanceof BaseSqliteConnection && !(SANDBOXED in connection)
       return isQueryOnly ? withQueryOnly(connection, client, use) : use(client)
     }))
     // now: where `BEGIN` fails, its client lends its connection to nobody any more (the same issue)

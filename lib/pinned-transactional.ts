@@ -1,5 +1,6 @@
 import { EventType, type EntityManager, type TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
+import { runInTransaction } from './sandboxes.ts'
 import { PinnedTransaction, type ControlledTransaction, type TransactionSettings } from './pinned-transaction.ts'
 
 interface Options extends TransactionSettings {
@@ -47,7 +48,7 @@ async function runPinned<T> (
   let result: T
   try {
     await tell(EventType.afterTransactionStart, trx)
-    result = await run(trx)
+    result = await runInTransaction(trx, () => run(trx))
     await tell(EventType.beforeTransactionCommit, trx)
   } catch (error) {
     await tell(EventType.beforeTransactionRollback, trx)

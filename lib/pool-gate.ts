@@ -1,4 +1,5 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
+import { SANDBOXED } from './sandboxes.ts'
 
 /** What drivers do without a size (pg 8.23, mysql2 3). */
 const DEFAULT_SIZE = 10
@@ -30,7 +31,8 @@ export class PoolGate {
     const pool: AbstractSqlConnection = em.getConnection('write')
     const known = gates.get(pool)
     if (known !== undefined) return known
-    const gate = new PoolGate(pool.getClient().getExecutor().adapter.supportsMultipleConnections ? sizeOf(em) : Infinity)
+    const isPool = pool.getClient().getExecutor().adapter.supportsMultipleConnections && !(SANDBOXED in pool)
+    const gate = new PoolGate(isPool ? sizeOf(em) : Infinity)
     gates.set(pool, gate)
     return gate
   }

@@ -33,6 +33,9 @@ export type NamedEntityManager<Name extends DatabaseName> = Register extends { o
   ? EntityManagerOf<RegisteredOrms[Name]>
   : ContextEntityManager
 
+/** That of a MikroORM, or of the first of several. */
+export type EntityManagerOfFirst<Orms> = EntityManagerOf<First<Orms>>
+
 type EntityManagerOf<Orm> = Orm extends { em: infer Em extends EntityManager } ? Em : never
 type Opened<Orm> = Awaited<Orm extends (...args: never) => infer Made ? Made : Orm>
 type First<Orms> = Switched<Orms extends readonly unknown[] ? Orms[0] : Orms>
