@@ -11,22 +11,16 @@ type CancelQuery = NonNullable<DatabaseConnection['cancelQuery']>
 
 /** A Kysely whose connections all are the one of a sandbox, and whose transactions are savepoints there. */
 export class SandboxClient extends Kysely<any> {
-  readonly #transaction: SandboxTransaction
-
   /** `who` uses it, where that is no context. */
   constructor (transaction: SandboxTransaction, client: Client, who: string) {
     const driver = new SandboxDriver(transaction, who)
+    const dialect = { createIntrospector: () => transaction.introspection } as unknown as KyselyProps['dialect']
     super({
-      config: { dialect: NO_DIALECT },
-      dialect: NO_DIALECT,
+      config: { dialect },
+      dialect,
       driver: driver as unknown as KyselyProps['driver'],
       executor: client.getExecutor().withConnectionProvider(driver)
     })
-    this.#transaction = transaction
-  }
-
-  override get introspection (): Client['introspection'] {
-    return this.#transaction.introspection
   }
 }
 
@@ -40,9 +34,6 @@ export async function runInTransactionOf<T> (trx: ControlledTransaction, callbac
 export async function connectionOf (trx: ControlledTransaction): Promise<DatabaseConnection> {
   return await trx.getExecutor().provideConnection(async connection => connection)
 }
-
-/** Kysely wants one, to make what it is given here. */
-const NO_DIALECT = {} as KyselyProps['dialect']
 
 /** What Kysely 0.29.6 asks of the driver of a client whose executor is given. */
 class SandboxDriver {
@@ -163,6 +154,6 @@ export class SandboxConnection implements DatabaseConnection {
   }
 
   #newSavepoint (): SandboxSavepoint {
-    return new SandboxSavepoint(this.#transaction, this.#who, this.#transaction.savepoint)
+    return new SandboxSavepoint(this.#transaction, this.#who, false)
   }
 }

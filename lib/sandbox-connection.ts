@@ -73,8 +73,8 @@ export function forkWith (driver: AbstractSqlDriver, em: EntityManager): EntityM
   }
 }
 
-/** Makes a real connection ask `route` for each use whose connection that is. Returns what undoes it. */
-export function rerouteConnection (real: AbstractSqlConnection, route: () => AbstractSqlConnection | undefined): () => void {
+/** Makes a real connection ask `route`, for each use, whether another one is to be used. */
+export function rerouteConnection (real: AbstractSqlConnection, route: () => AbstractSqlConnection | undefined): void {
   const inherited = Object.getPrototypeOf(real)
   for (const name of ROUTES) {
     Object.defineProperty(real, name, {
@@ -85,8 +85,5 @@ export function rerouteConnection (real: AbstractSqlConnection, route: () => Abs
         return other === undefined ? Reflect.apply(inherited[name], real, args) : Reflect.apply(other[name] as (...args: unknown[]) => unknown, other, args)
       }
     })
-  }
-  return () => {
-    for (const name of ROUTES) Reflect.deleteProperty(real, name)
   }
 }

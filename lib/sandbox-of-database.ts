@@ -10,14 +10,13 @@ type Client = ReturnType<AbstractSqlConnection['getClient']>
 const TAKEN_MS = 10_000
 const CHECK_EVERY_MS = 1000
 
-/** The sandboxes on a pool, and what leads their users to them instead of to the pool. */
-interface Rerouted {
-  readonly sandboxes: Set<object>
+/** The sandboxes on a pool. */
+interface OpenSandboxes {
+  count: number
   lastEnded: number
-  undo (): void
 }
 
-const rerouted = new WeakMap<AbstractSqlConnection, Rerouted>()
+const openOn = new WeakMap<AbstractSqlConnection, OpenSandboxes>()
 
 /** One database of a sandbox. */
 export class SandboxOfDatabase {
@@ -43,12 +42,12 @@ export class SandboxOfDatabase {
     const driver = driverOf(orm)
     const real: AbstractSqlConnection = driver.getConnection('write')
     const isNested = connectionOf(real) !== undefined
-    if (!isNested && isOnly(real) && rerouted.has(real)) {
+    if (!isNested && isTaken(real)) {
       throw new FST_ORM_SANDBOX_TAKEN('createSandbox()', orm.em.name, ONLY_ONE, 'There is one sandbox at a time on SQLite: roll the other one back before, and run such tests one after the other')
     }
     const client = real.getClient()
     const name = orm.em.name
-    const leave = enter(real, () => connectionOf(real) ?? refuseIfOnly(real, name))
+    const leave = enter(real, () => connectionOf(real) ?? refuseIfTaken(real, name))
     try {
       const transaction = await beginInTime(real, client, name)
       return new SandboxOfDatabase(orm, transaction, client, leave)
@@ -92,24 +91,24 @@ const READING = {
   }
 }
 
-/** From now on `route` is asked whose connection it is, as long as there are sandboxes. Returns what ends that. */
+/** From now on, and for good, `route` is asked whose connection it is: what a sandbox has left behind must not get the real one. */
 function enter (real: AbstractSqlConnection, route: () => AbstractSqlConnection | undefined): () => void {
-  const entry: Rerouted = rerouted.get(real) ?? { sandboxes: new Set(), lastEnded: 0, undo: rerouteConnection(real, route) }
-  rerouted.set(real, entry)
-  const sandbox = {}
-  entry.sandboxes.add(sandbox)
+  let open = openOn.get(real)
+  if (open === undefined) {
+    open = { count: 0, lastEnded: 0 }
+    openOn.set(real, open)
+    rerouteConnection(real, route)
+  }
+  open.count++
   return () => {
-    entry.sandboxes.delete(sandbox)
-    entry.lastEnded = performance.now()
-    if (entry.sandboxes.size > 0) return
-    rerouted.delete(real)
-    entry.undo()
+    open.count--
+    open.lastEnded = performance.now()
   }
 }
 
 /** Outside of the sandbox, everything would wait for its end. */
-function refuseIfOnly (real: AbstractSqlConnection, name: string): undefined {
-  if (!isOnly(real)) return
+function refuseIfTaken (real: AbstractSqlConnection, name: string): undefined {
+  if (!isTaken(real)) return
   throw withCallersLine(() => new FST_ORM_SANDBOX_TAKEN('What runs outside of sandbox.run()', name, ONLY_ONE, 'Run it inside, send sandbox.headers with the request, or roll the sandbox back before'))
 }
 
@@ -118,10 +117,10 @@ async function beginInTime (real: AbstractSqlConnection, client: Client, name: s
   const failed = Promise.withResolvers<never>()
   let error: Error | undefined
   const timer = setInterval(() => {
-    const { lastEnded, sandboxes } = rerouted.get(real)!
+    const { lastEnded, count } = openOn.get(real)!
     if (performance.now() - Math.max(since, lastEnded) < TAKEN_MS) return
     clearInterval(timer)
-    error = new FST_ORM_SANDBOX_TAKEN('createSandbox()', name, `none has become free in ${TAKEN_MS / 1000} s, with ${sandboxes.size - 1} other sandboxes open`, 'Roll back those that are over, run fewer tests at once, or make the pool larger')
+    error = new FST_ORM_SANDBOX_TAKEN('createSandbox()', name, `none has become free in ${TAKEN_MS / 1000} s, with ${count - 1} other sandboxes open`, 'Roll back those that are over, run fewer tests at once, or make the pool larger')
     failed.reject(error)
   }, CHECK_EVERY_MS)
   const arrived = (): void => {
@@ -139,6 +138,7 @@ function driverOf (orm: MikroORM): AbstractSqlDriver {
   return orm.em.getDriver() as AbstractSqlDriver
 }
 
-function isOnly (connection: AbstractSqlConnection): boolean {
-  return connection instanceof BaseSqliteConnection
+/** SQLite has one connection, and a sandbox holds it. */
+function isTaken (connection: AbstractSqlConnection): boolean {
+  return connection instanceof BaseSqliteConnection && (openOn.get(connection)?.count ?? 0) > 0
 }

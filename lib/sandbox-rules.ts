@@ -71,6 +71,8 @@ end $$`
 
 function rulesOfSqlite (execute: Execute): TransactionRules {
   return {
+    ...NO_RULES,
+
     async checkDeferred () {
       const [{ foreign_keys: isChecked }] = await execute('pragma foreign_keys')
       if (isChecked !== 1 || (await execute('pragma foreign_key_check')).length === 0) return
@@ -78,13 +80,9 @@ function rulesOfSqlite (execute: Execute): TransactionRules {
       throw Object.assign(new Error('FOREIGN KEY constraint failed'), { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' })
     },
 
-    defer: nothing,
-
     async makeReadOnly () {
       await execute('pragma query_only = on')
       return async () => { await execute('pragma query_only = off') }
-    },
-
-    noteSettings: async () => nothing
+    }
   }
 }

@@ -18,22 +18,19 @@ export interface SavepointSettings {
  * to himself, but for those inside of him.
  */
 export class SandboxSavepoint {
-  readonly parent: SandboxSavepoint | undefined
   /** For error messages, such as `POST /books`. */
   readonly holder: string
   readonly #transaction: SandboxTransaction
-  readonly #depth: number
   readonly #turns = new Turns()
+  #parent: SandboxSavepoint | undefined
   #turn: Held<void> | undefined
   #isOpen: boolean
   #undo: (() => Promise<void>)[] = []
 
-  constructor (transaction: SandboxTransaction, holder: string, parent?: SandboxSavepoint) {
+  constructor (transaction: SandboxTransaction, holder: string, isOpen: boolean) {
     this.#transaction = transaction
     this.holder = holder
-    this.parent = parent
-    this.#depth = parent === undefined ? 0 : parent.#depth + 1
-    this.#isOpen = parent === undefined
+    this.#isOpen = isOpen
   }
 
   get isOpen (): boolean {
@@ -56,16 +53,14 @@ export class SandboxSavepoint {
   }
 
   async open ({ readOnly }: SavepointSettings): Promise<void> {
-    const turn = await hold<void>(use => this.parent!.inTurn(this.holder, use))
-    this.#turn = turn
+    this.#turn = await this.#takePlace()
     try {
       await this.#transaction.command(trx => trx.savepoint(this.#name))
       this.#isOpen = true
       this.#transaction.add(this)
       if (readOnly) this.#undo.push(await this.#transaction.rules.makeReadOnly())
     } catch (error) {
-      if (this.#isOpen) await this.rollback()
-      await turn.release()
+      this.leave()
       throw error
     }
   }
@@ -113,12 +108,40 @@ export class SandboxSavepoint {
     this.#turn?.release()
   }
 
+  /** In the innermost one around by then: while it waits, a context around it may begin, and wait for it in turn. */
+  async #takePlace (): Promise<Held<void>> {
+    const around = savepointAround(this.#transaction)
+    const wait = this.#transaction.startWaiting(this.holder)
+    for (;;) {
+      const parent = around()
+      let isTaken = false
+      let isLeft = false
+      const turn = hold<void>(use => parent.#turns.run(async () => {
+        if (isLeft) return
+        isTaken = true
+        wait.assertInTime()
+        await use()
+      }))
+      do {
+        const taken = await Promise.race([turn, wait.failed, this.#transaction.untilOneOpens()])
+        if (taken === undefined) continue
+        this.#parent = parent
+        return taken
+      } while (isTaken || around() === parent)
+      isLeft = true
+    }
+  }
+
   async #cleanUp (): Promise<void> {
     for (const undo of this.#undo.splice(0)) await undo()
   }
 
   isInside (other: SandboxSavepoint): boolean {
-    return this.parent !== undefined && (this.parent === other || this.parent.isInside(other))
+    return this.#parent !== undefined && (this.#parent === other || this.#parent.isInside(other))
+  }
+
+  get #depth (): number {
+    return this.#parent === undefined ? 0 : this.#parent.#depth + 1
   }
 
   get #name (): string {
@@ -126,13 +149,16 @@ export class SandboxSavepoint {
   }
 }
 
-/** The innermost one of a sandbox's that is open around the caller. */
-export function savepointAround (root: SandboxSavepoint, ofContext: (context: Context) => SandboxSavepoint | undefined): SandboxSavepoint {
-  const around = [inside.getStore()]
-  for (let context = currentContext(); context !== undefined; context = context.outer) around.push(ofContext(context))
-  let innermost = root
-  for (const savepoint of around) {
-    if (savepoint?.isOpen === true && savepoint.isInside(innermost)) innermost = savepoint
+/** What tells, also later, which is the innermost one that is open around the caller. */
+function savepointAround (transaction: SandboxTransaction): () => SandboxSavepoint {
+  const ofTransaction = inside.getStore()
+  const contexts: Context[] = []
+  for (let context = currentContext(); context !== undefined; context = context.outer) contexts.push(context)
+  return () => {
+    let innermost = transaction.root
+    for (const savepoint of [ofTransaction, ...contexts.map(context => transaction.savepointOf(context))]) {
+      if (savepoint?.isOpen === true && savepoint.isInside(innermost)) innermost = savepoint
+    }
+    return innermost
   }
-  return innermost
 }

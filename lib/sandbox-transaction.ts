@@ -5,7 +5,7 @@ import { PinnedTransaction, type ControlledTransaction, type DatabaseConnection,
 import { RunningStatements } from './running-statements.ts'
 import { viewOf } from './sandbox-connection.ts'
 import { rulesOf, type TransactionRules } from './sandbox-rules.ts'
-import { SandboxSavepoint, savepointAround } from './sandbox-savepoint.ts'
+import { SandboxSavepoint } from './sandbox-savepoint.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 
@@ -22,7 +22,7 @@ const CHECK_EVERY_MS = 1000
 
 /** The transaction of a sandbox on one database, which is rolled back in the end, and its one connection. */
 export class SandboxTransaction {
-  readonly root: SandboxSavepoint = new SandboxSavepoint(this, 'the sandbox')
+  readonly root: SandboxSavepoint = new SandboxSavepoint(this, 'the sandbox', true)
   readonly rules: TransactionRules
   readonly #client: Client
   readonly #pinned: PinnedTransaction
@@ -30,6 +30,7 @@ export class SandboxTransaction {
   readonly #running = new RunningStatements()
   readonly #open = new Set<SandboxSavepoint>()
   readonly #ofContexts = new WeakMap<Context, SandboxSavepoint>()
+  #opened = Promise.withResolvers<undefined>()
   #isBusy = false
   #lastActive = 0
   #hasEnded = false
@@ -53,9 +54,9 @@ export class SandboxTransaction {
     return this.#pinned.trx.introspection
   }
 
-  /** Where whoever calls is: inside the savepoint of a context or transaction around him, or of none. */
-  get savepoint (): SandboxSavepoint {
-    return savepointAround(this.root, context => this.#ofContexts.get(context))
+  /** What stands for the transaction of that context. */
+  savepointOf (context: Context): SandboxSavepoint | undefined {
+    return this.#ofContexts.get(context)
   }
 
   noteContext (context: Context, savepoint: SandboxSavepoint): void {
@@ -65,6 +66,12 @@ export class SandboxTransaction {
 
   add (savepoint: SandboxSavepoint): void {
     this.#open.add(savepoint)
+    this.#opened.resolve(undefined)
+    this.#opened = Promise.withResolvers()
+  }
+
+  async untilOneOpens (): Promise<undefined> {
+    return await this.#opened.promise
   }
 
   delete (savepoint: SandboxSavepoint): void {

@@ -1,0 +1,12 @@
+import t from 'tap'
+import { rulesOf } from '../../lib/sandbox-rules.ts'
+
+t.test('on a database that is neither PostgreSQL nor SQLite, a savepoint is all that there is', async t => {
+  const connection = { getPlatform: () => ({}), execute: () => t.fail('sends nothing') }
+  const rules = rulesOf(connection as any, {} as any)
+  await rules.checkDeferred()
+  await rules.defer()
+  await (await rules.makeReadOnly())()
+  await (await rules.noteSettings(['role']))()
+  t.strictSame(Object.keys(rules), ['checkDeferred', 'defer', 'makeReadOnly', 'noteSettings'])
+})
