@@ -114,21 +114,20 @@ export class SandboxSavepoint {
     const wait = this.#transaction.startWaiting(this.holder)
     for (;;) {
       const parent = around()
-      let isTaken = false
-      let isLeft = false
+      const place = { isTaken: false, isLeft: false }
       const turn = hold<void>(use => parent.#turns.run(async () => {
-        if (isLeft) return
-        isTaken = true
+        if (place.isLeft) return
+        place.isTaken = true
         wait.assertInTime()
         await use()
       }))
-      do {
+      while (place.isTaken || around() === parent) {
         const taken = await Promise.race([turn, wait.failed, this.#transaction.untilOneOpens()])
         if (taken === undefined) continue
         this.#parent = parent
         return taken
-      } while (isTaken || around() === parent)
-      isLeft = true
+      }
+      place.isLeft = true
     }
   }
 

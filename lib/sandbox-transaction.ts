@@ -109,8 +109,8 @@ export class SandboxTransaction {
     const check = (): void => {
       if (this.#isBusy || performance.now() - Math.max(since, this.#lastActive) < STUCK_MS) return
       clearInterval(timer)
-      const holder = [...this.#open].at(-1)?.holder ?? this.root.holder
-      error = new FST_ORM_SANDBOX_WAIT(who, holder, String(STUCK_MS / 1000))
+      const [holder] = [this.root, ...this.#open].slice(-1)
+      error = new FST_ORM_SANDBOX_WAIT(who, holder!.holder, String(STUCK_MS / 1000))
       failed.reject(error)
     }
     const timer = setInterval(check, CHECK_EVERY_MS)

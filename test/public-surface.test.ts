@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import * as surface from '../index.ts'
 import * as errors from '../lib/errors.ts'
+import * as testing from '../testing.ts'
 
 const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
 
@@ -9,6 +10,7 @@ t.test('the package exports these values, and nothing else', async t => {
   t.strictSame(Object.keys(surface).sort(), [
     'afterCommit', 'afterRollback', 'atomic', 'beforeCommit', 'commit', 'default', 'em', 'rollback', 'runInContext', 'switchable'
   ])
+  t.strictSame(Object.keys(testing).sort(), ['allowSandboxes', 'createSandbox'])
   t.equal((surface.default as any)[Symbol.for('plugin-meta')].name, 'fastify-context-orm')
   t.equal((surface.default as any)[Symbol.for('plugin-meta')].fastify, '5.x')
 })

@@ -19,11 +19,13 @@ const docs = await Promise.all((await readdir(new URL('../docs', import.meta.url
 const pages = [readme, ...docs].join('\n')
 const blocks = [...pages.matchAll(/^```ts\n(\/\/ (\S+)\n[^]*?)^```$/gm)].map(([, code, name]) => ({ code: code!, name: name! }))
 const entry = new URL('../index.ts', import.meta.url).href
+const testing = new URL('../testing.ts', import.meta.url).href
 
 const folder = t.testdir({})
 for (const { code, name } of blocks) {
   await writeFile(join(folder, name), code
     .replaceAll("'fastify-context-orm'", `'${entry}'`)
+    .replaceAll("'fastify-context-orm/testing'", `'${testing}'`)
     .replaceAll("dbName: 'books.sqlite'", `dbName: '${join(folder, 'books.sqlite')}'`)
     .replaceAll('port: 3000', 'port: 0'))
 }
@@ -95,6 +97,18 @@ t.test('the recipes do what they say', async t => {
   t.equal(headers['content-type'], 'application/x-ndjson')
   t.strictSame(payload.trim().split('\n').map(line => JSON.parse(line).title), ['Emma', 'Persuasion'])
   await app.close()
+})
+
+t.test('the tests that the docs show run, and pass', async t => {
+  const files = blocks.filter(({ name }) => name.endsWith('.test.ts')).map(({ name }) => join(folder, name))
+  t.equal(files.length, 3)
+  // as if from a terminal: node:test looks for the runner above it
+  const { NODE_TEST_CONTEXT, ...env } = process.env
+  const run = spawn(process.execPath, ['--test', '--test-reporter=spec', ...files], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const [said, [code]] = await Promise.all([run.stdout.toArray(), once(run, 'close')])
+  const report = Buffer.concat(said).toString()
+  t.equal(code, 0, report)
+  t.match(report, /tests 3\n.*\n.*pass 3/)
 })
 
 t.test('the recipe with several databases does what it says', async t => {
@@ -215,7 +229,7 @@ t.test('the tables of options are those of the code', async t => {
 
 t.test('links lead somewhere', async t => {
   const anchors = (page: string): string[] => [...page.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title!.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
-  const files = ['README.md', 'docs/contexts.md', 'docs/coming-from.md', 'docs/observing.md']
+  const files = ['README.md', 'docs/contexts.md', 'docs/coming-from.md', 'docs/observing.md', 'docs/testing.md']
   let count = 0
   for (const file of files) {
     for (const [, path, anchor] of (await read(file)).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {

@@ -104,7 +104,7 @@ onPostgres('what a session context sets ends with its transaction', async (t, { 
     }), { tenant: '7', own: false })
     t.strictSame(await runInContext({ orm }, settings), { tenant: '', own: true })
     await t.rejects(runInContext({ orm }, async () => {
-      (em() as any).setSessionContext(session)
+      (em() as any).setSessionContext({ role })
       await em().nativeDelete(Book, {})
     }), /permission denied/)
     await runInContext({ orm }, async () => {

@@ -1,6 +1,7 @@
 import { MikroORM, type SqlEntityManager, type SqliteDriver } from '@mikro-orm/sqlite'
 import Fastify from 'fastify'
 import contextOrm, { em, type ContextOrmOptions } from 'fastify-context-orm'
+import { allowSandboxes, createSandbox } from 'fastify-context-orm/testing'
 
 const orm = await MikroORM.init({ dbName: ':memory:', entities: [] })
 
@@ -16,6 +17,14 @@ app.get('/', { config: { orm: { readOnly: true } } }, async request => {
   const managers: SqlEntityManager<SqliteDriver>[] = [em(), request.em, app.orm.em]
   return managers.map(manager => manager.getKysely())
 })
+
+const sandbox = await createSandbox([orm, orm])
+const managers: SqlEntityManager<SqliteDriver>[] = [sandbox.em, (await createSandbox(orm)).em]
+const count: number = await sandbox.run(async () => managers.length)
+await sandbox.ems.reporting?.flush()
+allowSandboxes(app)
+// @ts-expect-error nor is what a function in a sandbox returns
+managers.push(await sandbox.run(() => count))
 
 // @ts-expect-error the plugin's own options are no `any`
 app.register(contextOrm, { orm, transaction: 'sometimes' })
