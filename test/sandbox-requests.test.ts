@@ -59,11 +59,11 @@ onPostgres('a sandbox has the databases that it was given, and no others', async
   await both.rollback()
 
   await using one = await createSandbox(orm)
+  t.equal(await one.run(() => reporting.em.fork().count(Book)), 0, 'an EntityManager of no context is where it was')
   await one.run(() => runInContext({ orm: [orm, reporting] }, async () => {
     t.throws(() => em('reporting'), {
       code: 'FST_ORM_SANDBOX_DATABASE', message: /^runInContext\(\) uses the database "reporting", which its sandbox does not have: it has "default"\. Pass all that the test uses: /
     })
-    t.equal(await reporting.em.fork().count(Book), 0, 'an EntityManager of nobody\'s is where it was')
     // a sandbox of the other one, inside: both are at hand
     await using inner = await createSandbox(reporting)
     await inner.run(() => runInContext({ orm: [orm, reporting] }, async () => {
