@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { FST_ORM_BAD_OPTION, FST_ORM_SANDBOX_ENDED } from './errors.ts'
 import { show } from './options.ts'
-import { runInTransactionOf } from './sandbox-client.ts'
+import { noteTransactionOf, runInTransactionOf } from './sandbox-client.ts'
 import { currentSandbox, Sandbox, SANDBOX_HEADER } from './sandbox.ts'
 import { startSandboxing } from './sandboxes.ts'
 
@@ -19,6 +19,7 @@ export function allowSandboxes (app: FastifyInstance<any, any, any, any, any>): 
 
 startSandboxing({
   current: currentSandbox,
+  noteTransaction: noteTransactionOf,
   runInTransaction: runInTransactionOf,
   join (request, reply, done, open) {
     const id = request.headers[SANDBOX_HEADER]

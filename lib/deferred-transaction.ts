@@ -11,6 +11,7 @@ import {
 } from './pinned-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { RunningStatements } from './running-statements.ts'
+import { noteTransaction, SANDBOXED } from './sandboxes.ts'
 import { OpenSavepoints, type Savepoint } from './savepoint.ts'
 import { isModification, isRead, shorten } from './statement.ts'
 import { StatisticsOfUnit, type Statistics } from './statistics.ts'
@@ -319,6 +320,7 @@ export class DeferredTransaction {
         if (this.isRolledBack) throw this.#endedError('begin')
       }).catch(error => { throw this.#em.getDriver().convertException(error) })
     ))
+    if (SANDBOXED in pool) await noteTransaction(this.#owner, transaction.trx)
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
     this.#owner.hasBegun(this.#em.name)

@@ -30,6 +30,12 @@ export async function runInTransactionOf<T> (trx: ControlledTransaction, callbac
   return await (connection instanceof SandboxConnection ? connection.savepoint!.enter(callback) : callback())
 }
 
+/** Contexts inside of `owner` lie inside of the savepoint of its transaction from now on. */
+export async function noteTransactionOf (owner: object, trx: ControlledTransaction): Promise<void> {
+  const connection = await connectionOf(trx) as SandboxConnection
+  connection.noteOwner(owner)
+}
+
 /** The connection that a transaction has. */
 export async function connectionOf (trx: ControlledTransaction): Promise<DatabaseConnection> {
   return await trx.getExecutor().provideConnection(async connection => connection)
@@ -101,8 +107,11 @@ export class SandboxConnection implements DatabaseConnection {
     const savepoint = this.#newSavepoint()
     await savepoint.open(settings)
     this.savepoint = savepoint
-    const context = currentContext()
-    if (context !== undefined) this.#transaction.noteContext(context, savepoint)
+  }
+
+  /** The savepoint stands for the transaction of `owner`. */
+  noteOwner (owner: object): void {
+    this.#transaction.noteOwner(owner, this.savepoint!)
   }
 
   async command (make: Parameters<SandboxTransaction['command']>[0]): Promise<void> {

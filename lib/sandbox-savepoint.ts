@@ -82,7 +82,7 @@ export class SandboxSavepoint {
         if (isChecked) await this.#transaction.rules.defer()
       })
     } catch (error) {
-      await this.rollback()
+      await this.rollback().catch(() => {}) // it is the error that matters
       throw error
     }
     this.leave()
@@ -122,7 +122,7 @@ export class SandboxSavepoint {
         await use()
       }))
       while (place.isTaken || around() === parent) {
-        const taken = await Promise.race([turn, wait.failed, this.#transaction.untilOneOpens()])
+        const taken = await Promise.race([turn, wait.failed, this.#transaction.untilOneBegins()])
         if (taken === undefined) continue
         this.#parent = parent
         return taken

@@ -1,5 +1,4 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
-import type { Context } from './context.ts'
 import { FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_WAIT, withCallersLine } from './errors.ts'
 import { PinnedTransaction, type ControlledTransaction, type DatabaseConnection, type Query, type QueryOptions, type Result } from './pinned-transaction.ts'
 import { RunningStatements } from './running-statements.ts'
@@ -29,8 +28,8 @@ export class SandboxTransaction {
   readonly #connection: DatabaseConnection
   readonly #running = new RunningStatements()
   readonly #open = new Set<SandboxSavepoint>()
-  readonly #ofContexts = new WeakMap<Context, SandboxSavepoint>()
-  #opened = Promise.withResolvers<undefined>()
+  readonly #ofContexts = new WeakMap<object, SandboxSavepoint>()
+  #noted = Promise.withResolvers<undefined>()
   #isBusy = false
   #lastActive = 0
   #hasEnded = false
@@ -55,23 +54,23 @@ export class SandboxTransaction {
   }
 
   /** What stands for the transaction of that context. */
-  savepointOf (context: Context): SandboxSavepoint | undefined {
+  savepointOf (context: object): SandboxSavepoint | undefined {
     return this.#ofContexts.get(context)
   }
 
-  noteContext (context: Context, savepoint: SandboxSavepoint): void {
-    // beside its own, a context may have others, of REQUIRES_NEW
-    if (this.#ofContexts.get(context)?.isOpen !== true) this.#ofContexts.set(context, savepoint)
+  noteOwner (context: object, savepoint: SandboxSavepoint): void {
+    this.#ofContexts.set(context, savepoint)
+    this.#noted.resolve(undefined)
+    this.#noted = Promise.withResolvers()
+  }
+
+  /** Resolves when a context has begun. */
+  async untilOneBegins (): Promise<undefined> {
+    return await this.#noted.promise
   }
 
   add (savepoint: SandboxSavepoint): void {
     this.#open.add(savepoint)
-    this.#opened.resolve(undefined)
-    this.#opened = Promise.withResolvers()
-  }
-
-  async untilOneOpens (): Promise<undefined> {
-    return await this.#opened.promise
   }
 
   delete (savepoint: SandboxSavepoint): void {

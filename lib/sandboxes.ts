@@ -20,6 +20,8 @@ export interface Sandboxing {
   current (): SandboxOfContexts | undefined
   /** Opens the context of a request, in the sandbox that its headers name, if its app allows that. */
   join (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction, open: OpenContext): void
+  /** Contexts inside of `owner`, whose transaction that is, lie inside of it from now on. */
+  noteTransaction (owner: object, trx: ControlledTransaction): Promise<void>
   /** Runs the callback of a transaction: contexts that are opened in it lie inside of it. */
   runInTransaction<T> (trx: ControlledTransaction, callback: () => Promise<T>): Promise<T>
 }
@@ -41,6 +43,10 @@ export function joinSandbox (request: FastifyRequest, reply: FastifyReply, done:
 
 export function runInTransaction<T> (trx: ControlledTransaction, callback: () => Promise<T>): Promise<T> {
   return sandboxing === undefined ? callback() : sandboxing.runInTransaction(trx, callback)
+}
+
+export async function noteTransaction (owner: object, trx: ControlledTransaction): Promise<void> {
+  await sandboxing?.noteTransaction(owner, trx)
 }
 
 /** Marks connections of MikroORM's that stand for the one of a sandbox, which is no pool. */

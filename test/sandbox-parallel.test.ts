@@ -81,6 +81,14 @@ onPostgres('a context inside of another one that has begun lies inside its savep
     await runInContext({ orm }, async () => { await Promise.all([em().insert(Book, { title: 'x' }), add('y'), add('z')]) })
     await runInContext({ orm, transaction: 'on-query' }, async () => { await Promise.all([em().count(Book), runInContext(() => em().count(Book)), add('v')]) })
     t.equal((await titles()).length, 12)
+    await runInContext({ orm }, async () => {
+      const requiresNew = { propagation: 'requires_new' as never }
+      await Promise.all([em().transactional(() => em().insert(Book, { title: 'own' }), requiresNew), em().insert(Book, { title: 'u' })])
+    })
+    await runInContext({ orm }, async () => {
+      await orm.em.fork().transactional(async fork => { await Promise.all([fork.insert(Book, { title: 't' }), add('s')]) })
+    })
+    t.equal((await titles()).length, 16)
   })
   await sandbox.rollback()
   t.equal(taken(), 0)
