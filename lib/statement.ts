@@ -12,7 +12,11 @@
  */
 export function isRead (sql: string): boolean {
   if (sql.length > MAX_LENGTH || !beginsWithSelect(sql)) return false
+  return !MAY_WRITE.test(sql) || isUnderstood(sql)
+}
 
+/** For statements that say somewhere, if only in a string, what could write. */
+function isUnderstood (sql: string): boolean {
   let name = '' // what an opening parenthesis would call
   let isQualified = false // a function that is named with its schema is the user's own, whatever its name
   let nameEnd = -1
@@ -147,6 +151,12 @@ const WRITING_WORDS = words(`
   call do set begin commit rollback save savepoint release declare use dbcc backup restore kill shutdown reconfigure
   waitfor print raiserror throw goto while procedure copy vacuum analyze attach detach pragma reindex
 `)
+
+/**
+ * A call, a second statement, an assignment or a writing word: where there is none of these, quotes and comments can hide
+ * none, however they are read. (Nothing but a letter before a word makes it another one: `limit 1for update` locks.)
+ */
+const MAY_WRITE = new RegExp(`[(;]|:=|(?<![a-z_])(?:${[...WRITING_WORDS].join('|')})\\b`, 'i')
 
 const KEYWORDS_BEFORE_A_PARENTHESIS = words(`
   select distinct from join lateral only where on using and or not in exists any some all between like ilike is as case

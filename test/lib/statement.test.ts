@@ -22,7 +22,8 @@ const READS = {
     'select lower ( x ), coalesce(a, b), cast(x as numeric(10,2)) from t', 'select "for", "update", "into" from "delete"',
     'select sum(x) over (partition by y order by z) from t', 'select sum(x) filter (where y > 1) from t',
     'select case when (a) then (b) else (c) end from t', 'select (select max(x) from t) + (1)',
-    'select extract(year from at), current_date, now() from t', "select 'a\\\\' from t", 'select 1 # a comment to the end, or an operator',
+    'select extract(year from at), current_date, now() from t', "select 'a\\\\' from t", 'select 1 # a comment to the end, or an operator', 'select lower(a) # a comment',
+    "select e'a'", "select N'a'", "select U&'a'", 'select "a\\"b"', 'select $$a$$', "select 1 from t[it's], [x's]", 'select [a--b] from t', "select 'a", 'select /* a',
     'select [title] from [book]', 'select - (1)', 'select created_at, forename, intolerance, lockable from t'
   ]
 }
@@ -36,7 +37,7 @@ const WRITES = {
   ],
   'locking clauses': [
     'select * from t for update', 'select * from t for no key update', 'select * from t FOR SHARE', 'select * from t for update skip locked',
-    'select * from t lock in share mode', 'select * from t with (updlock)'
+    'select * from t lock in share mode', 'select * from t limit 1for update', 'select * from t with (updlock)'
   ],
   'selects that write rows': ['select * into x from t', "select 1 into outfile 'x'", 'select 1 into @x'],
   'several statements': [
@@ -50,11 +51,11 @@ const WRITES = {
     "select set_config('a', 'b', true)", 'select [f](1)', 'select [app].[f] (1)', 'select app/* . */./* */lower(1)', "select log('x')", 'select next (1)', 'select last_insert_rowid()', 'select last_insert_id()', 'select pg_sleep(1)', 'select été(1)'
   ],
   'text that dialects read differently': [
-    "select 'it\\'s into'", "select E'a\\'; delete'", "select e'a'", "select N'a'", "select U&'a'", 'select "a\\"b"', 'select $$a$$', 'select $x$a$x$',
+    "select 'it\\'s into'", "select E'a\\'; delete'", "select e'into a'", "select N'into a'", "select U&'into a'", 'select "a\\"b into"', 'select $$into$$', 'select $x$into$x$',
     'select 1 # a\n into outfile', "select 1 # '\n, f(1) -- '", 'select /*! into x */ 1', '/*! insert into t values (1) */ select 1', 'select /*M! into x */ 1',
-    'select /* a /* b */ into c */ 1', 'select 1--1 into x', "select [it's], x into [y's] from t", "select 1 from t[it's], [x's]", 'select @a := 1', 'select @a:=1', 'select 1 -- a\r into x', 'select 1 -- a\r; delete from t', 'select [a--b] from t', 'select [a'
+    'select /* a /* b */ into c */ 1', 'select 1--1 into x', "select [it's], x into [y's] from t", "select 1 from t[it's], into [x's]", 'select @a := 1', 'select @a:=1', 'select 1 -- a\r into x', 'select 1 -- a\r; delete from t', 'select [a--b] into t', 'select [a into'
   ],
-  'unfinished text': ["select 'a", 'select "a', 'select `a', 'select /* a', "select 'a''"]
+  'unfinished text': ["select 'into", 'select "into', 'select `into', 'select /* into', "select 'into''"]
 }
 
 for (const [expected, table] of [[true, READS], [false, WRITES]] as const) {
