@@ -202,9 +202,9 @@ export abstract class Context {
     if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
   }
 
-  /** Flushes every unit of work, so that generated ids and defaults are known. */
-  async flush (): Promise<void> {
-    await this.#work?.flush()
+  /** Flushes every unit of work, so that generated ids and defaults are known. Resolves with what `commit()` takes. */
+  async flush (): Promise<number | undefined> {
+    return await this.#work?.flush()
   }
 
   /** Ends a context that has not been used; of others, and of those that have ended, it does nothing. */
@@ -214,15 +214,16 @@ export abstract class Context {
 
   /**
    * Flushes all units of work, then commits them. What has failed is thrown, and everything that could still be rolled
-   * back has been. The flush may be overtaken by another ending: look at `ending` then.
+   * back has been. The flush may be overtaken by another ending: look at `ending` then. Where nobody can have changed an
+   * entity since a flush, `clean` is what that has resolved with.
    */
-  async commit (ending: Ending): Promise<void> {
+  async commit (ending: Ending, clean?: number): Promise<void> {
     const work = this.#work
     if (work === undefined) return this.endUntouched(ending)
     let isDecided = false
     try {
       await work.inTurn(async () => {
-        if (this.#ending === undefined) await work.prepareCommit()
+        if (this.#ending === undefined) await work.prepareCommit(work.units, clean)
         if (this.#ending !== undefined) return
         work.assertComplete()
         this.#ending = ending // decided: from here on nothing overtakes the commit
@@ -301,7 +302,10 @@ export abstract class Context {
       if (tailored !== undefined) (this.#tailored ??= new Map()).set(source, tailored.fork({ disableContextResolution: true }))
     }
     this.#isReleased = true
-    for (const unit of this.#work?.units ?? []) this.databases.addUnfinished(unit.release())
+    for (const unit of this.#work?.units ?? []) {
+      const released = unit.release()
+      if (released !== undefined) this.databases.addUnfinished(released)
+    }
     this.#work = undefined
   }
 

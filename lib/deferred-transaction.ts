@@ -220,6 +220,7 @@ export class DeferredTransaction {
       throw error
     }
     if (last) this.#closed = 'commit'
+    if (!this.hasBegun) return false
 
     const hasOpenStream = this.#streams.hasOneInTransaction
     await this.#streams.cutThoseInTransaction()
@@ -249,9 +250,9 @@ export class DeferredTransaction {
     this.#running.cancel(this.#writePool.getClient())
   }
 
-  /** Ends the streams that are still open: nobody will read on. */
-  async release (): Promise<void> {
-    await this.#streams.cutAll()
+  /** Ends the streams that are still open: nobody will read on. Resolves when that is done; `undefined` if there are none. */
+  release (): Promise<void> | undefined {
+    return this.#streams.isEmpty ? undefined : this.#streams.cutAll()
   }
 
   #isAutocommit (sql: string): boolean {

@@ -2,9 +2,9 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fast
 import { giveStatus, isOfDatabase, withoutInternals, withoutStatement } from './database-errors.ts'
 import type { Databases } from './databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
-import { show } from './options.ts'
+import { isSuccess, show } from './options.ts'
 import { ContextOfRequest } from './request-context.ts'
-import type { Route, RouteHooks, Routes } from './routes.ts'
+import { hasOtherSendHooks, type Route, type RouteHooks, type Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
 import { assertSendable, watchStream } from './sendable.ts'
 import type { ContextEntityManager } from './types.ts'
@@ -104,7 +104,7 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
-  return replyWith(context, () => context.flush())
+  return replyWith(context, async () => { context.clean = await context.flush() })
 }
 
 /** Commits before the first byte leaves, or rolls back if the status says so. */
@@ -154,12 +154,16 @@ type PayloadDone = (error: null, payload: string) => void
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   const assertStreamIsWhole = watchStream(payload)
   assertSendable(reply, payload)
-  const commit = await context.shouldCommit(request, reply)
+  const { shouldCommit } = context
+  const commit = await shouldCommit(request, reply)
   if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
   if (!commit) return await context.rollback('status')
-  await context.flush()
-  assertStreamIsWhole()
-  await context.commit('reply')
+  if (assertStreamIsWhole !== undefined) {
+    await context.flush()
+    assertStreamIsWhole()
+  }
+  const mayHaveChanged = shouldCommit !== isSuccess || hasOtherSendHooks(request)
+  await context.commit('reply', mayHaveChanged ? undefined : context.clean)
 }
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */

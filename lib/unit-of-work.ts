@@ -207,10 +207,10 @@ export class UnitOfWork {
     return { ...this.#transaction.statistics, flushes: this.#flushes }
   }
 
-  /** Gives back what streams still hold, and then the database. */
-  async release (): Promise<void> {
-    await this.#transaction.release()
-    await this.#rolledBack
+  /** Gives back what streams still hold, and then the database. Resolves when that is done; `undefined` if it is already. */
+  release (): Promise<void> | undefined {
+    const released = this.#transaction.release()
+    if (released !== undefined || this.#rolledBack !== undefined) return this.#leave(released)
     this.source.leave(this.#orm)
   }
 
@@ -237,6 +237,12 @@ export class UnitOfWork {
   async cancel (): Promise<void> {
     this.#transaction.cancel()
     await this.#transaction.running
+  }
+
+  async #leave (released: Promise<void> | undefined): Promise<void> {
+    await released
+    await this.#rolledBack
+    this.source.leave(this.#orm)
   }
 
   #savepointOf (em: EntityManager): Savepoint | undefined {

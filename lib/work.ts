@@ -71,21 +71,29 @@ export class Work {
     return this.#units.reduce((sum, unit) => sum + unit.connectionsOf(pool), 0)
   }
 
-  /** Flushes every unit of work, so that generated ids and defaults are known. */
-  async flush (): Promise<void> {
+  /**
+   * Flushes every unit of work, so that generated ids and defaults are known. Resolves with what `prepareCommit()` takes
+   * for clean, if there was nothing to write.
+   */
+  async flush (): Promise<number | undefined> {
+    const before = this.#count(this.#units)
     await this.#flush(this.#units)
+    return this.#count(this.#units) === before ? before : undefined
   }
 
   /**
    * All that a commit is preceded by: flushes, and what runs before a commit, whose changes are flushed in turn. It may
-   * be overtaken by an ending of the context.
+   * be overtaken by an ending of the context. `clean` is what a flush has resolved with since when nobody can have changed
+   * an entity: if no statement has come either, there is nothing to flush.
    */
-  async prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> {
+  async prepareCommit (units: readonly UnitOfWork[] = this.#units, clean?: number): Promise<void> {
     if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#lost })
     const announced = new Set<UnitOfWork>()
     const { beforeCommit } = this.#owner
+    let isClean = clean === this.#count(units)
     for (let hasMore = true; hasMore;) {
-      await this.#flush(units)
+      if (!isClean) await this.#flush(units)
+      isClean = false
       if (this.#owner.ending !== undefined) return
       hasMore = this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
       if (beforeCommit === undefined) continue
@@ -244,12 +252,16 @@ export class Work {
 
   /** Until nothing is left: a subscriber to the flush of one database may change what is in another. */
   async #flush (units: readonly UnitOfWork[]): Promise<void> {
-    const count = (): number => units.reduce((sum, unit) => sum + unit.statements + 1, 0)
-    for (let before = -1; before !== count();) {
-      before = count()
+    for (let before = -1; before !== this.#count(units);) {
+      before = this.#count(units)
       for (const unit of [...units]) await unit.flush()
       if (units.length === 1) return
     }
+  }
+
+  /** Grows with each statement and each unit of work. */
+  #count (units: readonly UnitOfWork[]): number {
+    return units.reduce((sum, unit) => sum + unit.statements + 1, 0)
   }
 
   /** Nothing would be left uncommitted: hooks wait for all of the context. */
