@@ -20,8 +20,11 @@ export interface PostgresServer {
 
 const isRoot = process.getuid?.() === 0
 
-/** Starts a PostgreSQL of its own on a free port, in a folder of its own, which is gone after `stop()`. */
-export async function startPostgres (): Promise<PostgresServer> {
+/**
+ * Starts a PostgreSQL of its own on a free port, in a folder of its own, which is gone after `stop()`. Further settings look
+ * like `work_mem=64MB`.
+ */
+export async function startPostgres (settings: string[] = []): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-context-orm-'))
   await chmod(folder, 0o755) // root's server runs as a user of its own, who must get in
   process.once('exit', () => rmSync(folder, { recursive: true, force: true })) // also after Ctrl-C
@@ -38,7 +41,7 @@ export async function startPostgres (): Promise<PostgresServer> {
     initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
     postgresFlags: [
       '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=${process.platform === 'win32' ? '' : join(folder, 'data')}`,
-      '-c', 'max_connections=300', '-c', 'fsync=off', '-c', 'deadlock_timeout=200ms'
+      '-c', 'max_connections=300', '-c', 'fsync=off', '-c', 'deadlock_timeout=200ms', ...settings.flatMap(setting => ['-c', setting])
     ],
     onLog: message => log.push(String(message)),
     onError: message => log.push(String(message))

@@ -1,0 +1,50 @@
+import { ratioOf } from './ratios.ts'
+import type { Sample } from './rounds.ts'
+import type { Statements } from './postgres.ts'
+import type { VariantName } from './variants/variants.ts'
+
+/** The median of the ratios of a figure, round by round. */
+export interface GoalOfRatio {
+  figure: 'rate' | 'cpuMicroseconds'
+  of: VariantName
+  to: VariantName
+  atLeast?: number
+  atMost?: number
+}
+
+/** What a request sends to the database, no more and no less. */
+export interface GoalOfStatements {
+  of: VariantName
+  statements: Statements
+}
+
+/** A goal, and what became of it. */
+export interface Goal {
+  goal: string
+  measured: string
+  isReached: boolean
+}
+
+const FIGURES = { rate: 'requests per second', cpuMicroseconds: 'CPU per request' }
+
+export function checkRatio ({ figure, of, to, atLeast = 0, atMost = Infinity }: GoalOfRatio, samples: Map<VariantName, Sample[]>): Goal {
+  const figures = (name: VariantName): number[] => samples.get(name)!.map(sample => sample[figure])
+  const { median, min, max } = ratioOf(figures(of), figures(to))
+  return {
+    goal: `${FIGURES[figure]} of ${of} ${atMost < Infinity ? 'at most' : 'at least'} ${atMost < Infinity ? atMost : atLeast} of those of ${to}`,
+    measured: `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`,
+    isReached: median >= atLeast && median <= atMost
+  }
+}
+
+export function checkStatements ({ of, statements }: GoalOfStatements, samples: Map<VariantName, Sample[]>): Goal {
+  const wanted = showStatements(statements)
+  const seen = [...new Set(samples.get(of)!.map(sample => showStatements(sample.statements)))]
+  return { goal: `a request of ${of} sends ${wanted}`, measured: seen.join('; '), isReached: seen.every(each => each === wanted) }
+}
+
+/** As `begin, commit, 2 select`. */
+export function showStatements (statements: Statements): string {
+  const kinds = Object.entries(statements).toSorted(([a], [b]) => a < b ? -1 : 1)
+  return kinds.map(([kind, count]) => count === 1 ? kind : `${Number(count.toFixed(3))} ${kind}`).join(', ') || 'nothing'
+}

@@ -1,0 +1,98 @@
+import { drive, type Driven, type Load } from './driver.ts'
+import type { Bench } from './environment.ts'
+import type { Statements } from './postgres.ts'
+import type { ServerProcess } from './server-process.ts'
+import { assertSameReplies, withServers } from './servers.ts'
+import type { VariantName } from './variants/variants.ts'
+
+/** What one variant did in one round. */
+export interface Sample extends Driven {
+  requests: number
+  /** Requests per second. */
+  rate: number
+  /** CPU time of the server process per request. */
+  cpuMicroseconds: number
+  /** How long connections were out of the pool, per request. */
+  heldMs: number
+  statements: Statements
+}
+
+/** At least so long is a server driven before it is measured. */
+const WARM_UP_SECONDS = 2
+
+/**
+ * Then all servers are started anew: of the same code, V8 makes a process that is a third slower now and then, and it
+ * stays so for as long as the process lives.
+ */
+const ROUNDS_PER_PROCESS = 3
+
+export interface Race {
+  variants: VariantName[]
+  /** Connections in the pool of each server. */
+  pool: number
+  loads: Load[]
+}
+
+/**
+ * The same load for all variants in turn, round after round, so that whatever else the machine does hits all alike; then
+ * the next load. Gives the samples of each load and variant, in the order of the rounds.
+ */
+export async function measureInTurn (bench: Bench, { variants, pool, loads }: Race): Promise<Sample[][][]> {
+  const samples: Sample[][][] = loads.map(() => variants.map(() => []))
+  for (let left = bench.rounds; left > 0; left -= ROUNDS_PER_PROCESS) {
+    await withServers(bench, variants, pool, async servers => {
+      for (const [i, load] of loads.entries()) {
+        await assertSameReplies(servers, load)
+        const amounts: number[] = []
+        for (const server of servers) {
+          bench.progress.step(`${server.variant} warms up`)
+          amounts.push(await warmUp(server, load, bench.seconds))
+        }
+        for (let round = 0; round < Math.min(left, ROUNDS_PER_PROCESS); round++) {
+          for (const [j, server] of servers.entries()) {
+            bench.progress.step(server.variant)
+            samples[i]![j]!.push(await measure(bench, server, load, amounts[j]!))
+          }
+        }
+      }
+    })
+  }
+  return samples
+}
+
+/** How many calls of `progress.step()` that makes. */
+export function countSteps ({ rounds }: Bench, { variants, loads }: Race): number {
+  return loads.length * variants.length * (rounds + Math.ceil(rounds / ROUNDS_PER_PROCESS))
+}
+
+/** Exactly so many requests, and what they took. */
+export async function measure ({ postgres }: Pick<Bench, 'postgres'>, server: ServerProcess, load: Load, amount: number): Promise<Sample> {
+  await postgres.takeStatements(server.databaseUrl)
+  const before = await server.ask('usage')
+  const driven = await drive(server.url, load, amount)
+  const after = await server.ask('usage')
+  const statements = await postgres.takeStatements(server.databaseUrl)
+  const perRequest = (figure: 'cpuMicroseconds' | 'heldMs'): number => (after[figure] - before[figure]) / amount
+  return {
+    ...driven,
+    requests: amount,
+    rate: amount / driven.seconds,
+    cpuMicroseconds: perRequest('cpuMicroseconds'),
+    heldMs: perRequest('heldMs'),
+    statements: Object.fromEntries(Object.entries(statements).map(([kind, count]) => [kind, count / amount]))
+  }
+}
+
+/** Resolves with how many requests the server answers in so many seconds, when it has been compiled. */
+async function warmUp (server: ServerProcess, load: Load, seconds: number): Promise<number> {
+  let amount = load.connections
+  let rate = 0
+  for (let elapsed = 0, isLast = false; !isLast;) {
+    isLast = elapsed >= WARM_UP_SECONDS
+    const driven = await drive(server.url, load, amount)
+    elapsed += driven.seconds
+    rate = amount / driven.seconds
+    amount = Math.max(load.connections, Math.min(amount * 4, Math.round(rate)))
+  }
+  return Math.max(load.connections, Math.round(rate * seconds))
+}
