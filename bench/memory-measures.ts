@@ -1,35 +1,41 @@
 import { drive, type Load } from './driver.ts'
+import { median } from './ratios.ts'
 import type { ServerProcess } from './server-process.ts'
 import { until } from '../test/support/until.ts'
 
 const load = (path: string, connections: number): Load => ({ method: 'GET', path, connections, status: 200 })
 
 /** Enough for everything to be compiled, and for tables of the runtime to have their size. */
-const WARM_UP = 20_000
+const WARM_UP = 10_000
 
 /** With so many requests at once waiting in their handlers, each on a socket of its own. */
 export async function bytesPerOpenContext (server: ServerProcess, contexts: number): Promise<number> {
   const atOnce = async (): Promise<number> => {
-    const before = await server.ask('heap')
+    const before = await quietHeap(server)
     const replies = drive(server.url, load('/gate', contexts), contexts)
-    await until(async () => await server.ask('waiting') === contexts)
+    await untilWaiting(server, contexts)
     const bytes = await server.ask('heap') - before
     await server.ask('openGate')
     await replies
     return bytes / contexts
   }
   await atOnce() // tables that grow with the number of sockets have grown then
-  return await atOnce()
+  return median([await atOnce(), await atOnce(), await atOnce()])
 }
 
 /** What is left of a request when it has been answered. */
 export async function bytesPerPastContext (server: ServerProcess, path: string, contexts: number): Promise<number> {
   await drive(server.url, load(path, 20), Math.min(contexts, WARM_UP))
-  await server.ask('kept')
-  const before = await server.ask('heap')
+  const before = await quietHeap(server)
   await drive(server.url, load(path, 20), contexts)
+  return (await quietHeap(server) - before) / contexts
+}
+
+/** When all clients have gone, and nothing is watched. */
+async function quietHeap (server: ServerProcess): Promise<number> {
   await server.ask('kept')
-  return (await server.ask('heap') - before) / contexts
+  await until(async () => await server.ask('clients') === 0)
+  return await server.ask('heap')
 }
 
 /** How many requests, EntityManagers and entities are in memory of contexts that have settled, and that a timer keeps alive. */
@@ -40,4 +46,9 @@ export async function countKept (server: ServerProcess, hasDatabase: boolean): P
   if (hasDatabase) await drive(server.url, load('/timer/loan', 10), amount)
   await drive(server.url, load('/nothing', 20), amount) // what was last on each socket is still referenced by it
   return await server.ask('kept')
+}
+
+/** Resolves when so many requests wait at the gate. */
+export async function untilWaiting (server: ServerProcess, requests: number): Promise<void> {
+  await until(async () => await server.ask('waiting') === requests)
 }

@@ -19,6 +19,8 @@ export interface Answers {
   usage: Usage
   /** Bytes that are in use after a garbage collection. */
   heap: number
+  /** Connections of clients. */
+  clients: number
   /** Connections that are out of the pool. */
   taken: number
   /** Requests that wait at the gate. */

@@ -37,6 +37,9 @@ const answers: { [Q in Question]: () => Answers[Q] | Promise<Answers[Q]> } = {
     return { requests, cpuMicroseconds: user + system, heldMs: held.ms }
   },
   heap: usedHeap,
+  clients: () => new Promise((resolve, reject) => {
+    app.server.getConnections((error, count) => error ? reject(error) : resolve(count))
+  }),
   taken: () => held.taken,
   waiting: () => gate.waiting,
   openGate () {

@@ -1,0 +1,69 @@
+import t, { type Test } from 'tap'
+import { drive } from '../bench/driver.ts'
+import { bytesPerOpenContext, bytesPerPastContext, countKept, untilWaiting } from '../bench/memory-measures.ts'
+import { Postgres, type Statements } from '../bench/postgres.ts'
+import { measure } from '../bench/rounds.ts'
+import type { ServerProcess } from '../bench/server-process.ts'
+import { withServers } from '../bench/servers.ts'
+import { workloads } from '../bench/workloads.ts'
+
+/** What the benchmarks say about the plugin that does not depend on how fast a machine is. */
+
+const POOL = 5
+const REQUESTS = 20
+
+t.test('what requests send to the database, hold and leave behind', async t => {
+  const postgres = await Postgres.start()
+  t.teardown(() => postgres.stop())
+  await withServers({ postgres }, ["'on-write'", 'floor'], POOL, async ([server, floor]) => {
+    await testStatements(t, postgres, server!)
+    await testConnections(t, server!)
+    await testMemory(t, server!, floor!)
+  })
+})
+
+async function testStatements (t: Test, postgres: Postgres, server: ServerProcess): Promise<void> {
+  const expected: Record<keyof typeof workloads, Statements> = {
+    'no-database': {},
+    read: { select: 1 },
+    list: { select: 1 },
+    insert: { begin: 1, insert: 1, commit: 1 },
+    wait: { select: 1, begin: 1, insert: 1, commit: 1 },
+    conflict: { begin: 1, insert: 1, rollback: 1 },
+    throw: {}
+  }
+  for (const [name, { title, load }] of Object.entries(workloads)) {
+    const { statements, heldMs } = await measure({ postgres }, server, { ...load, connections: 1 }, REQUESTS)
+    t.strictSame(statements, expected[name as keyof typeof workloads], `statements per request: ${title}`)
+    t.equal(heldMs > 0, Object.keys(statements).length > 0, `holds a connection only if it sends something: ${title}`)
+  }
+}
+
+async function testConnections (t: Test, server: ServerProcess): Promise<void> {
+  const load = { method: 'GET', path: '/gate/loan', connections: REQUESTS, status: 200 } as const
+  const replies = drive(server.url, load, REQUESTS)
+  await untilWaiting(server, REQUESTS) // more of them than the pool has connections
+  t.equal(await server.ask('taken'), 0, 'who has read, and waits for something else, holds no connection')
+  await server.ask('openGate')
+  await replies
+  t.equal(await server.ask('taken'), 0, 'nothing is held when everything is written')
+}
+
+async function testMemory (t: Test, server: ServerProcess, floor: ServerProcess): Promise<void> {
+  const added = async (measure: (server: ServerProcess) => Promise<number>): Promise<number> => await measure(server) - await measure(floor)
+
+  const open = await added(server => bytesPerOpenContext(server, 2000))
+  t.comment(`${Math.round(open)} bytes per open context`)
+  t.ok(open < 500, 'bytes per open context that touches no database')
+
+  const timer = await added(server => bytesPerPastContext(server, '/timer', 5000))
+  t.comment(`${Math.round(timer)} bytes per settled context that a timer keeps alive`)
+  t.ok(timer < 500, 'bytes per settled context that a timer keeps alive')
+  t.equal(await countKept(server, true), 0, 'a timer keeps no request, EntityManager or entity')
+
+  for (const path of ['/nothing', '/book']) {
+    const past = await bytesPerPastContext(server, path, 5000)
+    t.comment(`${past.toFixed(1)} bytes per settled context of ${path}`)
+    t.ok(past < 50, `the heap does not grow with the contexts of ${path}`)
+  }
+}
