@@ -40,9 +40,9 @@ async function testStatements (t: Test, postgres: Postgres, server: ServerProces
 }
 
 async function testConnections (t: Test, server: ServerProcess): Promise<void> {
-  const load = { method: 'GET', path: '/gate/loan', connections: REQUESTS, status: 200 } as const
-  const replies = drive(server.url, load, REQUESTS)
-  await untilWaiting(server, REQUESTS) // more of them than the pool has connections
+  const load = { method: 'GET', path: '/gate/loan', connections: POOL, status: 200 } as const
+  const replies = drive(server.url, load, POOL)
+  await untilWaiting(server, POOL) // if each held one, more would not get so far
   t.equal(await server.ask('taken'), 0, 'who has read, and waits for something else, holds no connection')
   await server.ask('openGate')
   await replies
