@@ -21,7 +21,8 @@ export class ServerProcess {
   /** Of a `profiles` folder, each server writes a CPU profile into it when it stops. */
   static async start (options: ServerOptions, profiles?: string): Promise<ServerProcess> {
     const path = fileURLToPath(new URL('server.ts', import.meta.url))
-    const profiling = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles, '--cpu-prof-name', `${options.variant.replaceAll(/\W+/g, '-')}-${Date.now()}.cpuprofile`]
+    const name = `${options.variant.replaceAll(/[^a-z -]/g, '').replaceAll(' ', '-')}-${Date.now()}.cpuprofile`
+    const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}`, ...(process.env.PROF ? ["--cpu-prof-interval=" + process.env.PROF] : [])]
     const child = fork(path, [JSON.stringify(options)], { execArgv: ['--expose-gc', ...profiling] })
     return new ServerProcess(child, options, await next(child, 'listening') as string)
   }
