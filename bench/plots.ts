@@ -10,7 +10,7 @@ const BASE = {
   $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
   background: 'white',
   padding: 10,
-  config: { font: 'sans-serif', axis: { grid: true, titleFontWeight: 'normal' }, title: { fontWeight: 'normal', anchor: 'start' }, header: { labelFontSize: 12 } }
+  config: { font: 'sans-serif', axis: { grid: true, labelLimit: 240, titleFontWeight: 'normal' }, title: { fontWeight: 'normal', anchor: 'start' }, header: { labelFontSize: 12 } }
 } as const
 
 const BLUE = '#1f5fa8'
