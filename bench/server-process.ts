@@ -22,7 +22,7 @@ export class ServerProcess {
   static async start (options: ServerOptions, profiles?: string): Promise<ServerProcess> {
     const path = fileURLToPath(new URL('server.ts', import.meta.url))
     const name = `${options.variant.replaceAll(/[^a-z -]/g, '').replaceAll(' ', '-')}-${Date.now()}.cpuprofile`
-    const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}`, ...(process.env.PROF ? ["--cpu-prof-interval=" + process.env.PROF] : [])]
+    const profiling = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}`]
     const child = fork(path, [JSON.stringify(options)], { execArgv: ['--expose-gc', ...profiling] })
     return new ServerProcess(child, options, await next(child, 'listening') as string)
   }
