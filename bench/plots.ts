@@ -35,7 +35,7 @@ export function overviewPlot (all: Kept[]): TopLevelSpec {
     ...BASE,
     title: "Requests per second, of the recipe's (line): further to the right is better",
     data: { values },
-    facet: { row: { field: 'workload', type: 'nominal', sort: null, title: null, header: { labelAngle: 0, labelAlign: 'left', labelLimit: 320, labelOrient: 'top', labelAnchor: 'start' } } },
+    facet: { row: { field: 'workload', type: 'nominal', sort: values.map(({ workload }) => workload), title: null, header: { labelAngle: 0, labelAlign: 'left', labelLimit: 700, labelOrient: 'top', labelAnchor: 'start' } } },
     spacing: 8,
     spec: {
       width: 520,
