@@ -202,6 +202,11 @@ export abstract class Context {
     if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
   }
 
+  /** What `flush()` would resolve with, if it would do nothing. */
+  get cleanNow (): number | undefined {
+    return this.#work?.clean
+  }
+
   /** Flushes every unit of work, so that generated ids and defaults are known. Resolves with what `commit()` takes. */
   async flush (): Promise<number | undefined> {
     return await this.#work?.flush()

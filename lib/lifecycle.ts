@@ -104,6 +104,8 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
+  context.clean = context.cleanNow
+  if (context.clean !== undefined) return done()
   return replyWith(context, async () => { context.clean = await context.flush() })
 }
 
@@ -180,18 +182,21 @@ async function replyWith (context: ContextOfRequest, work: () => Promise<void>):
 }
 
 /**
- * Replies that set out while the context was in use. Fastify 5.12 gives all hooks of one reply the same `done`, which
- * tells it from the reply to an error that comes while other hooks are at work on the first.
+ * Marks replies that set out while the context was in use. Fastify 5.12 gives all hooks of one reply the same `done`,
+ * which tells it from the reply to an error that comes while other hooks are at work on the first. (A `WeakSet` of them
+ * would take longer.)
  */
-const repliesOfOpenContexts = new WeakSet<Done>()
-
-function noteReply (request: FastifyRequest, done: Done): void {
-  if (request[CONTEXT]?.isInUse === true) repliesOfOpenContexts.add(done)
+function noteReply (request: FastifyRequest, done: MarkedDone): void {
+  if (request[CONTEXT]?.isInUse === true) done[SET_OUT_IN_TIME] = true
 }
 
+const SET_OUT_IN_TIME = Symbol('fastify-context-orm.set-out-in-time')
+
+type MarkedDone = Done & { [SET_OUT_IN_TIME]?: true }
+
 /** What the reply speaks of has been taken back since it set out. */
-function isOutdated (context: ContextOfRequest, done: Done): boolean {
-  return isOvertaken(context) && repliesOfOpenContexts.has(done)
+function isOutdated (context: ContextOfRequest, done: MarkedDone): boolean {
+  return isOvertaken(context) && done[SET_OUT_IN_TIME] === true
 }
 
 /** A reply is waiting for the database, and will be the one that is sent. */

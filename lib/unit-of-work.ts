@@ -96,6 +96,11 @@ export class UnitOfWork {
     return hasPendingChanges(this.em)
   }
 
+  /** A flush would do nothing. (A subscriber may be one that changes what is flushed.) */
+  get isClean (): boolean {
+    return this.em.getEventManager().getSubscribers().size === 0 && !this.flushes.isTaken && this.em.getContext(false) === this.em && !this.hasPendingChanges
+  }
+
   /** The `em.transactional()` that the caller runs in, if it runs in one. */
   get savepoint (): Savepoint | undefined {
     return this.#savepointOf(this.em.getContext(false))

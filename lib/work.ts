@@ -71,6 +71,11 @@ export class Work {
     return this.#units.reduce((sum, unit) => sum + unit.connectionsOf(pool), 0)
   }
 
+  /** What `flush()` would resolve with, if it would do nothing. */
+  get clean (): number | undefined {
+    return this.#units.every(unit => unit.isClean) ? this.#count(this.#units) : undefined
+  }
+
   /**
    * Flushes every unit of work, so that generated ids and defaults are known. Resolves with what `prepareCommit()` takes
    * for clean, if there was nothing to write.
