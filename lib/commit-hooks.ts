@@ -16,6 +16,10 @@ export interface RegisteredHook {
 export class CommitHooks {
   #registered: RegisteredHook[] = []
 
+  get isEmpty (): boolean {
+    return this.#registered.length === 0
+  }
+
   add (kind: HookKind, hook: CommitHook, savepoints: Savepoint[] = []): void {
     this.#registered.push({ kind, hook, savepoints })
   }

@@ -19,6 +19,7 @@ interface Command<T> {
 export class DeferredKysely extends Kysely<any> {
   readonly #transaction: DeferredTransaction
   readonly #client: Client
+  readonly #hasPlugins: boolean
   /** Which part of the transaction this is a view of. */
   readonly part: Savepoint
 
@@ -33,7 +34,14 @@ export class DeferredKysely extends Kysely<any> {
     })
     this.#transaction = transaction
     this.#client = client
+    this.#hasPlugins = client.getExecutor().plugins.length > 0
     this.part = savepoint
+  }
+
+  /** Straight to the connection, where Kysely would have nothing to do but pass it on. */
+  override executeQuery (...[query, options]: Parameters<Client['executeQuery']>): Promise<any> {
+    if (this.#hasPlugins || options?.signal !== undefined || !isCompiled(query)) return super.executeQuery(query as never, options)
+    return this.#transaction.execute(query, this.part, undefined, connection => connection.executeQuery(query))
   }
 
   override get isTransaction (): boolean {
@@ -120,6 +128,10 @@ class RoutedConnection implements DatabaseConnection {
   async killSession (control: Parameters<CancelQuery>[0]): Promise<void> {
     await this.#chosen?.killSession?.(control)
   }
+}
+
+function isCompiled (query: object): query is Query {
+  return !('compile' in query)
 }
 
 function command<T> (execute: () => Promise<T>): Command<T> {

@@ -86,7 +86,7 @@ export class PinnedTransaction {
 
   /** Lends the connection to `use`. Whoever calls sees to it that one user follows the other. */
   provideConnection<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    return this.trx.getExecutor().provideConnection(use)
+    return use(this.#held)
   }
 
   async commit (): Promise<void> {

@@ -96,7 +96,7 @@ export class ContextOfRequest extends Context {
       if ((ending === 'close' || isUpgraded) && this.hasUncommitted) {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
       }
-      this.run(() => this.rollback(ending)) // never rejects
+      if (this.ending === undefined) this.run(() => this.rollback(ending)) // never rejects
       if (isRunning(this)) this.#isClosed = true // a hook after the commit may still read
       else this.release()
     }

@@ -46,6 +46,7 @@ export class TransactionEvents {
   }
 
   async #send (event: TransactionEventType, trx?: ControlledTransaction, context?: { topLevelTransaction: boolean }): Promise<void> {
+    if (this.#em.getEventManager().getSubscribers().size === 0) return
     await new TransactionEventBroadcaster(this.#em, context).dispatchEvent(event, trx)
   }
 

@@ -100,7 +100,7 @@ export class Work {
       if (!isClean) await this.#flush(units)
       isClean = false
       if (this.#owner.ending !== undefined) return
-      hasMore = this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
+      hasMore = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
       if (beforeCommit === undefined) continue
       for (const unit of units) {
         if (!unit.hasBegun || announced.has(unit)) continue
