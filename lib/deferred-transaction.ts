@@ -133,6 +133,10 @@ export class DeferredTransaction {
     return this.#statistics.statements
   }
 
+  get held (): number {
+    return this.#statistics.held
+  }
+
   get statistics (): Statistics {
     return this.#statistics.all
   }
@@ -144,16 +148,17 @@ export class DeferredTransaction {
 
   /** Runs a statement: `use` gets the connection that it is to run on. `part` says who has sent it. */
   execute<T> (query: Query, part: Savepoint, options: QueryOptions, use: Use<T>): Promise<T> {
-    this.#statistics.count(query.sql)
-    return this.#isAutocommit(query.sql)
+    const isAutocommit = this.#isAutocommit(query.sql)
+    this.#statistics.count(query.sql, isAutocommit)
+    return isAutocommit
       ? this.#runInAutocommit(query.sql, use)
       : this.#runInTransaction(query.sql, part, use, options?.signal)
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
   async * stream (query: Query, part: Savepoint, chunkSize: number, options: QueryOptions): AsyncGenerator<Result, undefined> {
-    this.#statistics.count(query.sql)
     const isInTransaction = !this.#isAutocommit(query.sql)
+    this.#statistics.count(query.sql, !isInTransaction)
     const held = await hold<DatabaseConnection>(use => isInTransaction
       ? this.#runInTransaction(query.sql, part, use, options?.signal)
       : this.#runInAutocommit(query.sql, use))
@@ -234,6 +239,11 @@ export class DeferredTransaction {
     })
     if (committed !== undefined) await this.#events.afterCommit(committed.trx)
     return committed !== undefined
+  }
+
+  /** The last commit, where nothing has begun. */
+  endIdle (): void {
+    this.#closed = 'commit'
   }
 
   /** Rolls back what has begun, if anything has, as soon as the statement that is running has ended. Never rejects. */

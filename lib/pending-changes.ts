@@ -1,10 +1,17 @@
 import type { EntityManager } from '@mikro-orm/core'
 
-/** Entities and collections that a flush would look at or write. */
+/** Entities and collections that a flush would write. */
 export function hasPendingChanges (em: EntityManager): boolean {
   const changes = em.getUnitOfWork()
-  if (changes.getPersistStack().size + changes.getRemoveStack().size > 0) return true // before what takes long
   changes.computeChangeSets()
   return changes.getChangeSets().length + changes.getRemoveStack().size +
     changes.getCollectionUpdates().length + changes.getExtraUpdates().size > 0
+}
+
+/** A flush would do nothing, for certain: somebody who listens to it may change what is flushed. */
+export function isClean (em: EntityManager): boolean {
+  const changes = em.getUnitOfWork()
+  return em.getEventManager().getSubscribers().size === 0 &&
+    changes.getPersistStack().size + changes.getRemoveStack().size === 0 && // before what takes longer
+    !hasPendingChanges(em)
 }

@@ -14,9 +14,9 @@ export class StatisticsOfUnit {
   #held = 0
   #begunAt: number | undefined
 
-  /** A statement of whoever uses the unit, and not one that begins or ends something. */
-  count (sql: string): void {
-    if (beginsWithSelect(sql)) this.#reads++
+  /** A statement of whoever uses the unit, and not one that begins or ends something. Perhaps it is known to be a read. */
+  count (sql: string, isRead: boolean): void {
+    if (isRead || beginsWithSelect(sql)) this.#reads++
     else this.#writes++
   }
 
@@ -33,6 +33,10 @@ export class StatisticsOfUnit {
   end (): void {
     this.#held += performance.now() - this.#begunAt!
     this.#begunAt = undefined
+  }
+
+  get held (): number {
+    return this.#held
   }
 
   get all (): Statistics {

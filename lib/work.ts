@@ -111,6 +111,17 @@ export class Work {
     }
   }
 
+  /** A last commit would have nothing to do: nothing has begun or changed, and nobody waits for it. For `clean`, see above. */
+  isIdle (clean: number): boolean {
+    return clean === this.#count(this.#units) && !this.isSettling && this.hooks.isEmpty && this.#lost === undefined &&
+      !this.atomics.isTaken && this.#units.every(unit => unit.isIdle)
+  }
+
+  /** The last commit of one that is idle. */
+  endIdle (): void {
+    for (const unit of this.#units) unit.endIdle()
+  }
+
   /**
    * Commits one database after the other. When one fails, the rest is rolled back, and the error thrown; hooks stay only
    * if everything is rolled back for certain.
@@ -214,11 +225,14 @@ export class Work {
 
   /** Tells subscribers and the log what has become of the context. */
   tell (ending: Ending, outcome: Outcome, error?: unknown): void {
-    const { log, warnHeldMs, name } = this.#owner
+    const { log, warnHeldMs } = this.#owner
+    const isPublished = settled.hasSubscribers || logsDebug(log)
     for (const unit of this.#units) {
-      const { held } = unit.statistics
+      const { held } = unit
+      if (held <= warnHeldMs && !isPublished) continue
+      const { name } = this.#owner
       if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${unit.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
-      if (!settled.hasSubscribers && !logsDebug(log)) continue
+      if (!isPublished) continue
       const event: SettledEvent = {
         ...this.#owner.description, database: unit.name, outcome, ending, error, duration: performance.now() - this.#openedAt, ...unit.statistics
       }
@@ -295,5 +309,5 @@ export class Work {
 }
 
 function logsDebug (log: FastifyBaseLogger | undefined): boolean {
-  return log !== undefined && ['debug', 'trace'].includes(log.level)
+  return log !== undefined && (log.level === 'debug' || log.level === 'trace')
 }
