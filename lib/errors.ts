@@ -81,17 +81,21 @@ export const FST_ORM_SANDBOX_TAKEN: ErrorConstructor<[string, string, string, st
 export const FST_ORM_SANDBOX_DATABASE: ErrorConstructor<[string, string, string]> = createError(
   'FST_ORM_SANDBOX_DATABASE', '%s uses the database "%s", which its sandbox does not have: it has %s. Pass all that the test uses: createSandbox([main, reporting])', 500, STATEMENT_ERROR)
 
-/** who, who has the connection, seconds */
+/** who, who has the connection, why that leads nowhere */
 export const FST_ORM_SANDBOX_WAIT: ErrorConstructor<[string, string, string]> = createError(
-  'FST_ORM_SANDBOX_WAIT', '%s waits for the connection of its sandbox, where %s has a transaction open, and nothing has happened for %s s. A sandbox has one connection: end the one before the other begins, or open the other inside of it', 500, STATEMENT_ERROR)
+  'FST_ORM_SANDBOX_WAIT', '%s waits for the connection of its sandbox, where %s has a transaction open, and %s. A sandbox has one connection: end the one before the other begins, or open the other inside of it', 500, STATEMENT_ERROR)
 
 /** contexts */
 export const FST_ORM_SANDBOX_RUNNING: ErrorConstructor<[string]> = createError(
   'FST_ORM_SANDBOX_RUNNING', 'The sandbox was rolled back while this was still running in it: %s. Await it before, or abort it', 500)
 
-/** who */
-export const FST_ORM_SANDBOX_ENDED: ErrorConstructor<[string]> = createError(
-  'FST_ORM_SANDBOX_ENDED', '%s comes too late: its sandbox has been rolled back (or is another process\'s). Await all work before sandbox.rollback()', 500, STATEMENT_ERROR)
+/** who, why it is too late */
+export const FST_ORM_SANDBOX_ENDED: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_SANDBOX_ENDED', '%s comes too late: %s. Await all work before sandbox.rollback()', 500, STATEMENT_ERROR)
+
+/** who, what */
+export const FST_ORM_SANDBOX_REFUSED: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_SANDBOX_REFUSED', '%s is in a sandbox, and this would reach beyond the transaction that is rolled back: %s. Begin and commit with MikroORM or this plugin, or do it outside of the sandbox', 500, STATEMENT_ERROR)
 
 /** With the names as properties, for an error handler that repairs what it can. */
 export function partialCommit (context: string, committed: string[], notCommitted: string[], cause: unknown): FastifyError {

@@ -156,7 +156,7 @@ export class SandboxConnection implements DatabaseConnection {
   async #execute (query: Query, options: QueryOptions): Promise<Result> {
     this.#isRunning = true
     try {
-      return await this.#transaction.execute(query, options)
+      return await this.#transaction.execute(this.#who, query, options)
     } finally {
       this.#isRunning = false
     }

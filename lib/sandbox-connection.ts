@@ -1,5 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core'
-import type { AbstractSqlConnection, AbstractSqlDriver, SessionContext } from '@mikro-orm/sql'
+import { AbstractSqlConnection, type AbstractSqlDriver, type SessionContext } from '@mikro-orm/sql'
+import { currentContext } from './context.ts'
+import { FST_ORM_SANDBOX_REFUSED } from './errors.ts'
 import type { ControlledTransaction } from './pinned-transaction.ts'
 import { connectionOf, SandboxClient, type SandboxConnection } from './sandbox-client.ts'
 import type { SandboxTransaction } from './sandbox-transaction.ts'
@@ -16,7 +18,7 @@ type Stream = AbstractSqlConnection['stream']
 type Transactional = AbstractSqlConnection['transactional']
 
 /** Of MikroORM's connections, all that leads to the database: the rest is built on these. */
-const ROUTES = ['getClient', 'execute', 'stream', 'transactional'] as const
+const ROUTES = ['getClient', 'getNativeClient', 'executeDump', 'execute', 'stream', 'transactional'] as const
 
 interface ConnectionInternals {
   applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void>
@@ -33,9 +35,13 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
   const real: AbstractSqlConnection = driver.getConnection('write')
   const inherited = Object.getPrototypeOf(real) as AbstractSqlConnection
   const sandboxClient = new SandboxClient(transaction, client, who)
+  const refuse = (what: string): Promise<never> => Promise.reject(new FST_ORM_SANDBOX_REFUSED(currentContext()?.name ?? who, what))
   const connection = viewOf(real, {
     [SANDBOXED]: true,
     getClient: () => sandboxClient,
+    getNativeClient: () => refuse('getNativeClient()'),
+    // by default through the client
+    executeDump: (dump: string) => inherited.executeDump === AbstractSqlConnection.prototype.executeDump ? inherited.executeDump.call(connection, dump) : refuse('executeDump()'),
     // on the real one, whose client is private, and not asked if there is a transaction
     execute: ((query, params, method, ctx, log) => inherited.execute.call(real, query, params, method, ctx ?? sandboxClient as never, log)) as Execute,
     stream: ((query, params, ctx, ...rest) => inherited.stream.call(real, query, params, ctx ?? sandboxClient as never, ...rest)) as Stream,
@@ -43,7 +49,7 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
 
     async applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void> {
       const { savepoint } = await connectionOf(trx) as SandboxConnection
-      const names = [...Object.keys(sessionContext.variables ?? {}), ...(sessionContext.role === undefined ? [] : ['role'])]
+      const names = [...Object.keys({ ...sessionContext.variables }), ...(sessionContext.role === undefined ? [] : ['role'])]
       savepoint!.onLeave(await transaction.rules.noteSettings(names))
       await (inherited as unknown as ConnectionInternals).applySessionContext.call(connection, trx, sessionContext, ...rest)
     }
@@ -71,6 +77,12 @@ export function forkWith (driver: AbstractSqlDriver, em: EntityManager): EntityM
   } finally {
     internals.driver = own
   }
+}
+
+/** All connections of a driver, read replicas included. */
+export function connectionsOf (driver: AbstractSqlDriver): AbstractSqlConnection[] {
+  const { replicas } = driver as unknown as { replicas: AbstractSqlConnection[] }
+  return [driver.getConnection('write'), ...replicas]
 }
 
 /** Makes a real connection ask `route`, for each use, whether another one is to be used. */

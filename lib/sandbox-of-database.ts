@@ -1,7 +1,8 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlDriver } from '@mikro-orm/sql'
 import { FST_ORM_SANDBOX_TAKEN, withCallersLine } from './errors.ts'
-import { forkWith, rerouteConnection, sandboxDatabase, type SandboxedDatabase } from './sandbox-connection.ts'
+import { hasPendingChanges } from './pending-changes.ts'
+import { connectionsOf, forkWith, rerouteConnection, sandboxDatabase, type SandboxedDatabase } from './sandbox-connection.ts'
 import { SandboxTransaction } from './sandbox-transaction.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
@@ -47,7 +48,7 @@ export class SandboxOfDatabase {
     }
     const client = real.getClient()
     const name = orm.em.name
-    const leave = enter(real, () => connectionOf(real) ?? refuseIfTaken(real, name))
+    const leave = enter(driver, () => connectionOf(real) ?? refuseIfTaken(real, name))
     try {
       const transaction = await beginInTime(real, client, name)
       return new SandboxOfDatabase(orm, transaction, client, leave)
@@ -66,7 +67,7 @@ export class SandboxOfDatabase {
   }
 
   hasConnection (real: AbstractSqlConnection): boolean {
-    return this.#driver.getConnection('write') === real
+    return connectionsOf(this.#driver).includes(real)
   }
 
   async end (): Promise<void> {
@@ -80,24 +81,25 @@ export class SandboxOfDatabase {
 
 const ONLY_ONE = 'its only one is held by a sandbox'
 
-/** What has been loaded for one part of a test is not what the next part has made of it. */
+/** What has been loaded for one part of a test is not what the next part has made of it. (What is not flushed stays.) */
 const READING = {
   async find (this: EntityManager, ...[entity, where, options]: Parameters<EntityManager['find']>): Promise<unknown> {
-    return await Object.getPrototypeOf(this).find.call(this, entity, where, { refresh: true, ...options })
+    return await Object.getPrototypeOf(this).find.call(this, entity, where, { refresh: !hasPendingChanges(this), ...options })
   },
 
   async findOne (this: EntityManager, ...[entity, where, options]: Parameters<EntityManager['findOne']>): Promise<unknown> {
-    return await Object.getPrototypeOf(this).findOne.call(this, entity, where, { refresh: true, ...options })
+    return await Object.getPrototypeOf(this).findOne.call(this, entity, where, { refresh: !hasPendingChanges(this), ...options })
   }
 }
 
 /** From now on, and for good, `route` is asked whose connection it is: what a sandbox has left behind must not get the real one. */
-function enter (real: AbstractSqlConnection, route: () => AbstractSqlConnection | undefined): () => void {
+function enter (driver: AbstractSqlDriver, route: () => AbstractSqlConnection | undefined): () => void {
+  const real: AbstractSqlConnection = driver.getConnection('write')
   let open = openOn.get(real)
   if (open === undefined) {
     open = { count: 0, lastEnded: 0 }
     openOn.set(real, open)
-    rerouteConnection(real, route)
+    for (const connection of connectionsOf(driver)) rerouteConnection(connection, route)
   }
   open.count++
   return () => {

@@ -13,10 +13,10 @@ export interface TransactionRules {
   noteSettings (names: string[]): Promise<() => Promise<void>>
 }
 
-export function rulesOf (connection: AbstractSqlConnection, trx: ControlledTransaction): TransactionRules {
+export async function rulesOf (connection: AbstractSqlConnection, trx: ControlledTransaction): Promise<TransactionRules> {
   const execute = (sql: string, parameters: unknown[] = []): Promise<any[]> => connection.execute(sql, parameters, 'all', trx)
   if (connection.getPlatform() instanceof BasePostgreSqlPlatform) return rulesOfPostgres(execute)
-  if (connection instanceof BaseSqliteConnection) return rulesOfSqlite(execute)
+  if (connection instanceof BaseSqliteConnection) return await rulesOfSqlite(execute)
   return NO_RULES
 }
 
@@ -62,20 +62,23 @@ declare immediate_ones text;
 begin
   set constraints all deferred;
   select string_agg(format('%I.%I', nspname, conname), ', ') into immediate_ones
-    from pg_constraint join pg_namespace on pg_namespace.oid = connamespace
-    where condeferrable and not condeferred and has_schema_privilege(connamespace, 'usage');
+    from pg_constraint c join pg_namespace on pg_namespace.oid = connamespace
+    where condeferrable and not condeferred and has_schema_privilege(connamespace, 'usage')
+      and not exists (select from pg_constraint d where d.connamespace = c.connamespace and d.conname = c.conname and d.condeferred);
   if immediate_ones is not null then
     execute 'set constraints ' || immediate_ones || ' immediate';
   end if;
 end $$`
 
-function rulesOfSqlite (execute: Execute): TransactionRules {
+async function rulesOfSqlite (execute: Execute): Promise<TransactionRules> {
+  const findViolations = async (): Promise<string[]> => (await execute('pragma foreign_key_check')).map(row => JSON.stringify(row))
+  const known = await findViolations() // a commit does not mind what was there before
   return {
     ...NO_RULES,
 
     async checkDeferred () {
       const [{ foreign_keys: isChecked }] = await execute('pragma foreign_keys')
-      if (isChecked !== 1 || (await execute('pragma foreign_key_check')).length === 0) return
+      if (isChecked !== 1 || (await findViolations()).every(violation => known.includes(violation))) return
       // as better-sqlite3 13.0 says it when the commit of a transaction fails
       throw Object.assign(new Error('FOREIGN KEY constraint failed'), { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' })
     },

@@ -1,30 +1,20 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { currentContext, type Context } from './context.ts'
-import { hold, type Held } from './hold.ts'
+import { FST_ORM_SANDBOX_WAIT } from './errors.ts'
 import type { SandboxTransaction } from './sandbox-transaction.ts'
-import { Turns } from './turns.ts'
 
 /** The savepoint of the transaction whose callback the caller runs in. */
 const inside = new AsyncLocalStorage<SandboxSavepoint>()
 
-export interface SavepointSettings {
-  readOnly: boolean
-}
-
-/**
- * What stands for a transaction inside a sandbox; without a parent, the transaction of the sandbox itself.
- *
- * Everything in it takes turns, each statement and each savepoint of its own: so whoever has one open has the connection
- * to himself, but for those inside of him.
- */
+/** What stands for a transaction inside a sandbox; without a parent, the transaction of the sandbox itself. */
 export class SandboxSavepoint {
   /** For error messages, such as `POST /books`. */
   readonly holder: string
   readonly #transaction: SandboxTransaction
-  readonly #turns = new Turns()
   #parent: SandboxSavepoint | undefined
-  #turn: Held<void> | undefined
   #isOpen: boolean
+  #isEnding = false
+  #openedAt = 0
   #undo: (() => Promise<void>)[] = []
 
   constructor (transaction: SandboxTransaction, holder: string, isOpen: boolean) {
@@ -37,32 +27,37 @@ export class SandboxSavepoint {
     return this.#isOpen
   }
 
+  /** When it was opened, by `performance.now()`. */
+  get openedAt (): number {
+    return this.#openedAt
+  }
+
+  /** Others may begin in it: it is open, and nobody is about to end it. */
+  get takesOthers (): boolean {
+    return this.#isOpen && !this.#isEnding
+  }
+
   /** Runs a callback; contexts that are opened in it lie inside. */
   enter<T> (callback: () => T): T {
     return inside.run(this, callback)
   }
 
-  /** Runs `task` when nothing else runs in here. Rejects when the sandbox ends before, or when the wait leads nowhere. */
+  /** Runs `task` when nothing else runs, and nothing in here is open. Rejects as `SandboxTransaction.inTurn()`. */
   async inTurn<T> (who: string, task: () => Promise<T>): Promise<T> {
-    const wait = this.#transaction.startWaiting(who)
-    const turn = this.#turns.run(async () => {
-      wait.assertInTime()
-      return await task()
-    })
-    return await Promise.race([turn, wait.failed])
+    return await this.#transaction.inTurn(who, () => this, task)
   }
 
-  async open ({ readOnly }: SavepointSettings): Promise<void> {
-    this.#turn = await this.#takePlace()
-    try {
+  /** Opens it in the innermost one around by then: while it waits, a context around it may begin, and wait for it in turn. */
+  async open ({ readOnly }: { readOnly: boolean }): Promise<void> {
+    const around = savepointAround(this.#transaction)
+    await this.#transaction.inTurn(this.holder, around, async () => {
+      this.#parent = around()
       await this.#transaction.command(trx => trx.savepoint(this.#name))
-      this.#isOpen = true
-      this.#transaction.add(this)
       if (readOnly) this.#undo.push(await this.#transaction.rules.makeReadOnly())
-    } catch (error) {
-      this.leave()
-      throw error
-    }
+      this.#isOpen = true
+      this.#openedAt = performance.now()
+      this.#transaction.push(this)
+    })
   }
 
   /** For what a savepoint does not take back by itself when it is released. */
@@ -74,69 +69,57 @@ export class SandboxSavepoint {
   async commit ({ hasWritten = true }: { hasWritten?: boolean } = {}): Promise<void> {
     // inside another one, what is deferred may be that one's, and wait for its commit
     const isChecked = hasWritten && this.#depth === 1
+    this.#isEnding = true
     try {
       await this.inTurn(this.holder, async () => {
         if (isChecked) await this.#transaction.rules.checkDeferred()
         await this.#transaction.command(trx => trx.releaseSavepoint(this.#name as never))
-        await this.#cleanUp()
+        await this.cleanUp()
         if (isChecked) await this.#transaction.rules.defer()
+        this.#transaction.popTo(this)
       })
     } catch (error) {
-      await this.rollback().catch(() => {}) // it is the error that matters
+      await this.rollback({ isStuck: error instanceof FST_ORM_SANDBOX_WAIT }).catch(() => {}) // it is the error that matters
       throw error
     }
-    this.leave()
   }
 
-  async rollback (): Promise<void> {
+  /** Goes back to it, and leaves it; where something inside does not end (it `isStuck`), together with that. */
+  async rollback ({ isStuck = false }: { isStuck?: boolean } = {}): Promise<void> {
     if (!this.#isOpen) return
+    this.#isEnding = true
+    const where = isStuck ? () => this.#transaction.innermost : () => this as SandboxSavepoint
     try {
-      await this.inTurn(this.holder, async () => {
-        await this.#transaction.command(trx => trx.rollbackToSavepoint(this.#name as never))
-        await this.#cleanUp()
-        await this.#transaction.command(trx => trx.releaseSavepoint(this.#name as never))
-      })
-    } finally {
-      this.leave()
+      await this.#transaction.inTurn(this.holder, where, () => this.#goBack())
+    } catch (error) {
+      if (!(error instanceof FST_ORM_SANDBOX_WAIT)) throw error
+      await this.rollback({ isStuck: true })
     }
   }
 
-  /** Lets the next one in. */
-  leave (): void {
+  /** It has been left, or has gone with what is around it. */
+  close (): void {
     this.#isOpen = false
-    this.#transaction.delete(this)
-    this.#turn?.release()
   }
 
-  /** In the innermost one around by then: while it waits, a context around it may begin, and wait for it in turn. */
-  async #takePlace (): Promise<Held<void>> {
-    const around = savepointAround(this.#transaction)
-    const wait = this.#transaction.startWaiting(this.holder)
-    for (;;) {
-      const parent = around()
-      const place = { isTaken: false, isLeft: false }
-      const turn = hold<void>(use => parent.#turns.run(async () => {
-        if (place.isLeft) return
-        place.isTaken = true
-        wait.assertInTime()
-        await use()
-      }))
-      while (place.isTaken || around() === parent) {
-        const taken = await Promise.race([turn, wait.failed, this.#transaction.untilOneBegins()])
-        if (taken === undefined) continue
-        this.#parent = parent
-        return taken
-      }
-      place.isLeft = true
-    }
-  }
-
-  async #cleanUp (): Promise<void> {
+  async cleanUp (): Promise<void> {
     for (const undo of this.#undo.splice(0)) await undo()
   }
 
   isInside (other: SandboxSavepoint): boolean {
     return this.#parent !== undefined && (this.#parent === other || this.#parent.isInside(other))
+  }
+
+  async #goBack (): Promise<void> {
+    try {
+      await this.#transaction.command(trx => trx.rollbackToSavepoint(this.#name as never))
+    } catch (error) {
+      this.#transaction.lose() // whatever came next would be in no transaction
+      throw error
+    }
+    await this.cleanUp()
+    await this.#transaction.command(trx => trx.releaseSavepoint(this.#name as never))
+    this.#transaction.popTo(this)
   }
 
   get #depth (): number {
@@ -148,7 +131,7 @@ export class SandboxSavepoint {
   }
 }
 
-/** What tells, also later, which is the innermost one that is open around the caller. */
+/** What tells, also later, which is the innermost one around the caller in which he may begin. */
 function savepointAround (transaction: SandboxTransaction): () => SandboxSavepoint {
   const ofTransaction = inside.getStore()
   const contexts: Context[] = []
@@ -156,7 +139,7 @@ function savepointAround (transaction: SandboxTransaction): () => SandboxSavepoi
   return () => {
     let innermost = transaction.root
     for (const savepoint of [ofTransaction, ...contexts.map(context => transaction.savepointOf(context))]) {
-      if (savepoint?.isOpen === true && savepoint.isInside(innermost)) innermost = savepoint
+      if (savepoint?.takesOthers === true && savepoint.isInside(innermost)) innermost = savepoint
     }
     return innermost
   }

@@ -1,23 +1,14 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
-import { FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_WAIT, withCallersLine } from './errors.ts'
+import { FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, withCallersLine } from './errors.ts'
 import { PinnedTransaction, type ControlledTransaction, type DatabaseConnection, type Query, type QueryOptions, type Result } from './pinned-transaction.ts'
 import { RunningStatements } from './running-statements.ts'
 import { viewOf } from './sandbox-connection.ts'
+import { SandboxQueue } from './sandbox-queue.ts'
 import { rulesOf, type TransactionRules } from './sandbox-rules.ts'
 import { SandboxSavepoint } from './sandbox-savepoint.ts'
+import { endsATransaction, shorten } from './statement.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
-
-export interface Wait {
-  /** Rejects when the wait leads nowhere. */
-  failed: Promise<never>
-  /** Throws if it is too late by now. */
-  assertInTime (): void
-}
-
-/** For how long nothing may happen on the connection while somebody waits for it. */
-const STUCK_MS = 4000
-const CHECK_EVERY_MS = 1000
 
 /** The transaction of a sandbox on one database, which is rolled back in the end, and its one connection. */
 export class SandboxTransaction {
@@ -27,18 +18,16 @@ export class SandboxTransaction {
   readonly #pinned: PinnedTransaction
   readonly #connection: DatabaseConnection
   readonly #running = new RunningStatements()
-  readonly #open = new Set<SandboxSavepoint>()
+  readonly #queue = new SandboxQueue(this.root)
   readonly #ofContexts = new WeakMap<object, SandboxSavepoint>()
-  #noted = Promise.withResolvers<undefined>()
-  #isBusy = false
-  #lastActive = 0
-  #hasEnded = false
+  /** Why nothing more can be done in it. */
+  #isOver: string | undefined
 
-  private constructor (client: Client, pool: AbstractSqlConnection, pinned: PinnedTransaction, connection: DatabaseConnection) {
+  private constructor (client: Client, rules: TransactionRules, pinned: PinnedTransaction, connection: DatabaseConnection) {
     this.#client = client
     this.#pinned = pinned
     this.#connection = connection
-    this.rules = rulesOf(pool, pinned.trx)
+    this.rules = rules
   }
 
   /** On a connection of the pool of `client`. If `arrived` throws when there is one, it goes back. */
@@ -46,7 +35,7 @@ export class SandboxTransaction {
     const pool = viewOf(real, { getClient: () => client })
     const pinned = await PinnedTransaction.begin(pool, {}, arrived)
     const connection = await pinned.provideConnection(async connection => connection)
-    return new SandboxTransaction(client, pool, pinned, connection)
+    return new SandboxTransaction(client, await rulesOf(pool, pinned.trx), pinned, connection)
   }
 
   get introspection (): Client['introspection'] {
@@ -60,31 +49,41 @@ export class SandboxTransaction {
 
   noteOwner (context: object, savepoint: SandboxSavepoint): void {
     this.#ofContexts.set(context, savepoint)
-    this.#noted.resolve(undefined)
-    this.#noted = Promise.withResolvers()
   }
 
-  /** Resolves when a context has begun. */
-  async untilOneBegins (): Promise<undefined> {
-    return await this.#noted.promise
+  /** The innermost savepoint that is open. */
+  get innermost (): SandboxSavepoint {
+    return this.#queue.innermost
   }
 
-  add (savepoint: SandboxSavepoint): void {
-    this.#open.add(savepoint)
+  push (savepoint: SandboxSavepoint): void {
+    this.#queue.push(savepoint)
   }
 
-  delete (savepoint: SandboxSavepoint): void {
-    this.#open.delete(savepoint)
+  /** Leaves a savepoint, and all that are inside of it: who still waits there is told. */
+  popTo (savepoint: SandboxSavepoint): void {
+    this.#queue.popTo(savepoint)
+    this.#queue.failThoseInside(who => endedError(who, GONE))
   }
 
-  /** In one's turn. */
-  async execute (query: Query, options: QueryOptions): Promise<Result> {
-    return await this.#use(() => this.#running.run(this.#connection, connection => connection.executeQuery(query, options)))
+  /** Runs `task` when it is its turn, in the savepoint that `where` names. Rejects with `FST_ORM_SANDBOX_ENDED` or `…_WAIT`. */
+  async inTurn<T> (who: string, where: () => SandboxSavepoint, task: () => Promise<T>): Promise<T> {
+    this.#assertOpen(who)
+    if (!where().isOpen) throw endedError(who, GONE)
+    return await this.#queue.run(who, where, task)
+  }
+
+  /** In one's turn. Throws `FST_ORM_SANDBOX_REFUSED` for what would end the sandbox. */
+  async execute (who: string, query: Query, options: QueryOptions): Promise<Result> {
+    if (endsATransaction(query.sql)) throw withCallersLine(() => new FST_ORM_SANDBOX_REFUSED(who, shorten(query.sql)))
+    this.#assertOpen(who)
+    return await this.#running.run(this.#connection, connection => connection.executeQuery(query, options))
   }
 
   /** A command of the transaction itself, in one's turn. */
   async command (make: (trx: ControlledTransaction) => { execute (): Promise<unknown> }): Promise<void> {
-    await this.#use(() => make(this.#pinned.trx).execute())
+    this.#assertOpen('a transaction')
+    await make(this.#pinned.trx).execute()
   }
 
   async collectSessionInfo (): Promise<void> {
@@ -96,51 +95,36 @@ export class SandboxTransaction {
     await this.#connection.cancelQuery?.(...args)
   }
 
-  /** Throws `FST_ORM_SANDBOX_ENDED`. */
-  assertOpen (who: string): void {
-    if (this.#hasEnded) throw withCallersLine(() => new FST_ORM_SANDBOX_ENDED(who))
-  }
-
-  startWaiting (who: string): Wait {
-    const since = performance.now()
-    const failed = Promise.withResolvers<never>()
-    let error: Error | undefined
-    const check = (): void => {
-      if (this.#isBusy || performance.now() - Math.max(since, this.#lastActive) < STUCK_MS) return
-      clearInterval(timer)
-      const [holder] = [this.root, ...this.#open].slice(-1)
-      error = new FST_ORM_SANDBOX_WAIT(who, holder!.holder, String(STUCK_MS / 1000))
-      failed.reject(error)
-    }
-    const timer = setInterval(check, CHECK_EVERY_MS)
-    return {
-      failed: failed.promise,
-      assertInTime: () => {
-        clearInterval(timer)
-        if (error !== undefined) throw error
-        this.assertOpen(who)
-      }
-    }
+  /** The database has ended it by itself. */
+  lose (): void {
+    this.#finish('a statement has ended the transaction of its sandbox')
   }
 
   /** Cancels what is running, rolls everything back, and gives the connection back. Rejects if the rollback has failed. */
   async end (): Promise<void> {
-    this.#hasEnded = true
+    this.#finish('its sandbox has been rolled back')
     this.#running.cancel(this.#client)
     await this.#running.cancelled
     await this.#running.done
-    for (const savepoint of this.#open) savepoint.leave()
+    for (const savepoint of this.#queue.open) {
+      savepoint.close()
+      await savepoint.cleanUp().catch(() => {}) // the rollback says whether the connection is well
+    }
     await this.#pinned.rollback()
   }
 
-  async #use<T> (task: () => Promise<T>): Promise<T> {
-    this.assertOpen('a statement')
-    this.#isBusy = true
-    try {
-      return await task()
-    } finally {
-      this.#isBusy = false
-      this.#lastActive = performance.now()
-    }
+  #finish (why: string): void {
+    this.#isOver ??= why
+    this.#queue.failAll(who => endedError(who, why))
   }
+
+  #assertOpen (who: string): void {
+    if (this.#isOver !== undefined) throw endedError(who, this.#isOver)
+  }
+}
+
+const GONE = 'the transaction that it is part of has been rolled back'
+
+function endedError (who: string, why: string): Error {
+  return withCallersLine(() => new FST_ORM_SANDBOX_ENDED(who, why))
 }

@@ -2,8 +2,8 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
-import type { Context } from './context.ts'
-import { FST_ORM_SANDBOX_DATABASE, FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_RUNNING, withCallersLine } from './errors.ts'
+import { currentContext, type Context } from './context.ts'
+import { FST_ORM_SANDBOX_DATABASE, FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, FST_ORM_SANDBOX_RUNNING, withCallersLine } from './errors.ts'
 import { FlushQueue } from './flush-queue.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hasPendingChanges } from './pending-changes.ts'
@@ -70,7 +70,11 @@ export class Sandbox implements SandboxOfContexts {
   }
 
   async run<T> (fn: () => T | Promise<T>): Promise<T> {
-    if (this.#ended !== undefined) throw new FST_ORM_SANDBOX_ENDED('sandbox.run()')
+    if (this.#ended !== undefined) throw new FST_ORM_SANDBOX_ENDED('sandbox.run()', 'the sandbox has been rolled back')
+    const context = currentContext()
+    if (context?.ending === undefined && context !== undefined && context.sandbox === undefined) {
+      throw new FST_ORM_SANDBOX_REFUSED('sandbox.run()', `the work of ${context.name}, around it, which is in no sandbox`)
+    }
     await this.#flushes.run(async () => {
       for (const { em } of this.#databases) if (hasPendingChanges(em)) await em.flush()
     })

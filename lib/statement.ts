@@ -95,6 +95,14 @@ export function isModification (sql: string): boolean {
   return /^\s*(?:insert|update|delete|merge|replace|truncate|create|alter|drop)\b/i.test(sql)
 }
 
+/** Ends or begins a transaction, alone or among other statements. What is in quotes, a function's body too, is no matter. */
+export function endsATransaction (sql: string): boolean {
+  return TRANSACTION_COMMAND.test(sql) && TRANSACTION_COMMAND.test(sql.replaceAll(QUOTED_TEXT, "''"))
+}
+
+const TRANSACTION_COMMAND = /^\s*(?:\/\*(?:[^*]|\*(?!\/))*\*\/\s*)*end\b|(?:^|;)\s*(?:\/\*(?:[^*]|\*(?!\/))*\*\/\s*)*(?:begin|start\s+transaction|commit|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b)|abort|prepare\s+transaction)\b/i
+const QUOTED_TEXT = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[^]*?\$\1\$/g
+
 /** Enough of a statement for an error message: to find it in the code by, and without its values. */
 export function shorten (sql: string): string {
   const line = sql.trim().replace(/\s+/g, ' ').replace(/ (?:values|set|where)\b.*/i, ' …').replaceAll(/'[^']*'?/g, "'…'")

@@ -140,3 +140,105 @@ onPostgres('a sandbox inside of another one is a savepoint of it', async (t, { o
   t.strictSame(await titles(), [])
   t.equal(taken(), 0)
 })
+
+onPostgres('a branch that begins while the context around it commits is none of that one\'s', async (t, { orm, taken }) => {
+  await orm.schema.execute(`
+    create function nap () returns trigger language plpgsql as $$ begin if new.title = 'slow' then perform pg_sleep(0.3); end if; return new; end $$;
+    create constraint trigger nap after insert on book deferrable initially deferred for each row execute function nap();
+  `)
+  const sandbox = await createSandbox(orm)
+  await sandbox.run(async () => {
+    let branch: Promise<unknown> = Promise.resolve()
+    const outer = runInContext({ orm }, async () => {
+      await em().insert(Book, { title: 'slow' })
+      branch = new Promise(resolve => setTimeout(resolve, 100)).then(() => runInContext({ orm }, async () => {
+        await em().insert(Book, { title: 'branch' })
+        await new Promise(resolve => setTimeout(resolve, 100))
+        throw new Error('taken back')
+      }))
+      branch.catch(() => {})
+    })
+    const other = (async () => {
+      await new Promise(resolve => setTimeout(resolve, 150))
+      await runInContext({ orm }, () => em().insert(Book, { title: 'other' }))
+    })()
+    await Promise.all([outer, other, t.rejects(outer.then(() => branch), { message: 'taken back' })])
+  })
+  t.strictSame((await sandbox.em.findAll(Book, { orderBy: { title: 'asc' } })).map(({ title }) => title), ['other', 'slow'])
+  await sandbox.rollback()
+  t.equal(taken(), 0)
+})
+
+onPostgres('a context that cannot end because of a branch inside of it takes that along', async (t, { orm, taken }) => {
+  const sandbox = await createSandbox(orm)
+  const goOn = Promise.withResolvers<void>()
+  let branch: Promise<unknown> | undefined
+  await t.rejects(sandbox.run(() => runInContext({ orm, name: 'outer' }, async () => {
+    await em().insert(Book, { title: 'outer' })
+    const began = Promise.withResolvers<void>()
+    branch = runInContext({ name: 'branch' }, async () => {
+      await em().insert(Book, { title: 'branch' })
+      began.resolve()
+      const leaf = runInContext({ name: 'leaf' }, async () => {
+        await em().insert(Book, { title: 'leaf' })
+        await goOn.promise
+      })
+      await new Promise(resolve => setTimeout(resolve, 2000)) // so that it waits for the leaf, but not for as long as the outer one
+      const late = await em().insert(Book, { title: 'late' }).catch(error => error)
+      goOn.resolve()
+      await leaf.catch(() => {})
+      throw late
+    })
+    branch.catch(() => {})
+    await began.promise
+  })), { code: 'FST_ORM_SANDBOX_WAIT', message: /^outer waits .*, where leaf has a transaction open/ })
+  t.equal(await sandbox.em.count(Book), 0)
+  await t.rejects(branch, { code: 'FST_ORM_SANDBOX_ENDED', message: /^branch comes too late: the transaction that it is part of has been rolled back/ })
+  t.equal(await sandbox.em.count(Book), 0)
+  await sandbox.rollback()
+  t.equal(taken(), 0)
+})
+
+onPostgres('a context that fails while a branch inside of it is open takes that along, too', async (t, { orm }) => {
+  await using sandbox = await createSandbox(orm)
+  const goOn = Promise.withResolvers<void>()
+  const branches: Promise<unknown>[] = []
+  await t.rejects(sandbox.run(() => runInContext({ orm }, async () => {
+    await em().insert(Book, { title: 'outer' })
+    const began = Promise.withResolvers<void>()
+    branches.push(t.rejects(runInContext(async () => {
+      await em().insert(Book, { title: 'branch' })
+      began.resolve()
+      await goOn.promise
+    }), { code: 'FST_ORM_SANDBOX_ENDED' }))
+    await began.promise
+    throw new Error('no')
+  })), { message: 'no' })
+  t.equal(await sandbox.em.count(Book), 0)
+  goOn.resolve()
+  await Promise.all(branches)
+})
+
+onPostgres('a context is that of its transaction, also where another one has begun it', async (t, { orm }) => {
+  await using sandbox = await createSandbox(orm)
+  await sandbox.run(() => runInContext({ orm, name: 'outer' }, async () => {
+    const outer = em()
+    await runInContext(async () => { await outer.insert(Book, { title: 'by a branch' }) })
+    await runInContext(() => em().insert(Book, { title: 'inside' }))
+  }))
+  t.equal(await sandbox.em.count(Book), 2)
+})
+
+onPostgres('who waits for somebody who never ends is told, though that one is at work', async (t, { orm }) => {
+  await using sandbox = await createSandbox(orm)
+  const controller = new AbortController()
+  const polling = sandbox.run(() => runInContext({ orm, name: 'polling' }, async () => {
+    await em().insert(Book, { title: 'begun' })
+    while (!controller.signal.aborted) await (em() as any).execute('select pg_sleep(0.1)')
+  }))
+  await t.rejects(sandbox.run(() => runInContext({ orm, name: 'waiting' }, () => em().insert(Book, { title: 'awaited' }))), {
+    code: 'FST_ORM_SANDBOX_WAIT', message: /^waiting waits for the connection of its sandbox, where polling has a transaction open, and it has not ended in 30 s/
+  })
+  controller.abort()
+  await polling
+})

@@ -135,3 +135,28 @@ t.test('createSandbox() says what it takes', async t => {
     await t.rejects(createSandbox(orm as any), { code: 'FST_ORM_BAD_OPTION', message: /^createSandbox\(\): the option "orm" takes a MikroORM .* got / })
   }
 })
+
+onEachDatabase('databases of one name cannot be told apart', async (t, { orm, taken }) => {
+  await t.rejects(createSandbox([orm, orm]), { code: 'FST_ORM_BAD_OPTION', message: /two that are called "default"/ })
+  t.equal(taken(), 0)
+})
+
+onEachDatabase('what sandbox.em has not flushed is not overwritten by what it finds', async (t, { orm }) => {
+  await using sandbox = await createSandbox(orm)
+  const book = sandbox.em.create(Book, { title: 'Emma', stock: 3 })
+  await sandbox.em.flush()
+  book.stock = 77
+  await sandbox.em.findOne(Book, { title: 'Emma' })
+  await sandbox.em.find(Book, {})
+  await sandbox.em.flush()
+  t.equal(await sandbox.em.count(Book, { stock: 77 }), 1)
+})
+
+onEachDatabase('sandbox.run() is refused inside of a context that is in no sandbox', async (t, { orm, titles }) => {
+  await runInContext({ orm, name: 'job' }, async () => {
+    const [sandbox, other] = [await createSandbox(orm), { code: 'FST_ORM_SANDBOX_REFUSED', message: /^sandbox\.run\(\) is in a sandbox, .* the work of job, around it, which is in no sandbox/ }]
+    await t.rejects(sandbox.run(() => em().insert(Book, { title: 'real' })), other)
+    await sandbox.rollback()
+  })
+  t.strictSame(await titles(), [])
+})

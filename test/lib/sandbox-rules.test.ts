@@ -3,7 +3,7 @@ import { rulesOf } from '../../lib/sandbox-rules.ts'
 
 t.test('on a database that is neither PostgreSQL nor SQLite, a savepoint is all that there is', async t => {
   const connection = { getPlatform: () => ({}), execute: () => t.fail('sends nothing') }
-  const rules = rulesOf(connection as any, {} as any)
+  const rules = await rulesOf(connection as any, {} as any)
   await rules.checkDeferred()
   await rules.defer()
   await (await rules.makeReadOnly())()
