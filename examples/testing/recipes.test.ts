@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { until } from '../../test/support/until.ts'
+import { createDatabase } from '../support/postgres-database.ts'
+import { openDatabase } from './database.ts'
+
+const folder = import.meta.dirname
+const packageFolder = (name: string): string => dirname(createRequire(join(folder, 'vitest', 'books.test.ts')).resolve(`${name}/package.json`))
+
+const recipes = [
+  { name: 'node:test', cwd: folder, args: ['--test', '--test-reporter=spec', 'node-test.ts'], says: /tests 4\n.*\n.*pass 4\n/ },
+  { name: 'node-tap', cwd: folder, args: [join(packageFolder('tap'), 'dist', 'esm', 'run.mjs'), '--disable-coverage', 'node-tap.ts'], says: /# \{ total: 8, pass: 8 \}/ },
+  { name: 'vitest', cwd: join(folder, 'vitest'), args: [join(packageFolder('vitest'), 'vitest.mjs'), 'run'], says: /Tests +4 passed/ }
+]
+
+const { url, query } = await createDatabase(t)
+
+// as if from a terminal: each runner would take the one above it for its own, and tap would measure the coverage of all three
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(_?TAP|NODE_OPTIONS$|NODE_TEST_CONTEXT$)/.test(name)))
+
+t.test('of files that open the database at once, one makes the tables', async t => {
+  const orms = await Promise.all([1, 2, 3].map(() => openDatabase({ connections: 2, url })))
+  for (const orm of orms) await orm.close()
+  t.strictSame(await query('select * from book'), [])
+})
+
+for (const { name, cwd, args, says } of recipes) {
+  t.test(`the recipe for ${name} passes, in parallel, and leaves nothing`, async t => {
+    await query('begin')
+    await query('lock table book in exclusive mode')
+    const run = spawn(process.execPath, args, {
+      cwd, env: { ...env, TEST_DATABASE_URL: url, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'inherit'], timeout: 30_000
+    })
+    const report = run.stdout.toArray()
+    const ended = once(run, 'close')
+
+    // all tests write, and so they wait for this one: tests that run one after the other would never be four
+    const waiting = "select 1 from pg_locks where not granted and relation = 'book'::regclass"
+    await until(async () => (await query(waiting)).length === 4 || run.exitCode !== null || run.signalCode !== null)
+    t.equal((await query(waiting)).length, 4, 'so many tests at once')
+    await query('commit')
+
+    const said = Buffer.concat(await report).toString()
+    t.strictSame(await ended, [0, null], said)
+    t.match(said, says)
+    t.strictSame(await query('select * from book'), [])
+  })
+}
