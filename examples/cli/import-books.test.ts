@@ -1,13 +1,12 @@
 import { MikroORM } from '@mikro-orm/sqlite'
 import Sqlite from 'better-sqlite3'
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import pg from 'pg'
 import t, { type Test } from 'tap'
 import { until } from '../../test/support/until.ts'
+import { createDatabase } from '../support/postgres-database.ts'
 import { readArguments } from './arguments.ts'
 import type { NewBook } from './book-rows.ts'
 import { openDatabase, type DatabaseOptions } from './database.ts'
@@ -56,22 +55,9 @@ function onEachDatabase (name: string, run: Run): void {
   onSqlite(name, run)
 
   t.test(`${name} (PostgreSQL)`, async t => {
-    const admin = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL })
-    const name = `import_${randomUUID().slice(0, 8)}`
-    const url = new URL(process.env.TEST_DATABASE_URL!)
-    url.pathname = `/${name}`
-    await admin.connect()
-    await admin.query(`create database ${name}`)
-    const connection = new pg.Client({ connectionString: url.href })
-    await connection.connect()
-    t.teardown(async () => {
-      await connection.end()
-      await admin.query(`drop database ${name} with (force)`)
-      await admin.end()
-    })
-    const query = async (sql: string): Promise<any[]> => (await connection.query(sql)).rows
+    const { url, query } = await createDatabase(t)
     await runIn(t, run, {
-      options: { url: url.href },
+      options: { url },
       query,
       execute: async sql => { await query(sql) },
       async hold () {

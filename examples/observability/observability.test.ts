@@ -2,17 +2,16 @@ import { SpanStatusCode } from '@opentelemetry/api'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-base'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { hasSubscribers } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import Sqlite from 'better-sqlite3'
-import pg from 'pg'
 import t, { type Test } from 'tap'
 import { em, runInContext } from '../../index.ts'
 import { until } from '../../test/support/until.ts'
+import { createDatabase } from '../support/postgres-database.ts'
 import { buildApp } from './app.ts'
 import { restock } from './books.ts'
 import { Book, openDatabase, type DatabaseOptions } from './database.ts'
@@ -44,17 +43,8 @@ function onEachDatabase (name: string, run: Run): void {
 }
 
 async function openPostgresShop (t: Test): Promise<Shop> {
-  const admin = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL })
-  const database = `bookshop_${randomUUID().slice(0, 8)}`
-  const url = new URL(process.env.TEST_DATABASE_URL!)
-  url.pathname = `/${database}`
-  await admin.connect()
-  await admin.query(`create database ${database}`)
-  t.teardown(async () => {
-    await admin.query(`drop database ${database} with (force)`)
-    await admin.end()
-  })
-  return await openShop(t, { url: url.href, file: 'unused' }, database)
+  const { url, name } = await createDatabase(t)
+  return await openShop(t, { url, file: 'unused' }, name)
 }
 
 async function openShop (t: Test, database: DatabaseOptions, namespace: string): Promise<Shop> {

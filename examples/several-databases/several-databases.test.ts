@@ -1,12 +1,12 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { until } from '../../test/support/until.ts'
+import { createDatabase, type PostgresDatabase } from '../support/postgres-database.ts'
 import { buildApp } from './app.ts'
 import { openDatabases, openMain, openReporting, type DatabasesOptions } from './databases.ts'
 import { Order, OutboxEntry, Product } from './main-entities.ts'
@@ -46,23 +46,10 @@ function onSqlite (name: string, run: (t: Test, shop: Shop) => Promise<void>): v
   })
 }
 
-function onPostgres (name: string, run: (t: Test, shop: Shop, connection: pg.Client) => Promise<void>): void {
+function onPostgres (name: string, run: (t: Test, shop: Shop, query: PostgresDatabase['query']) => Promise<void>): void {
   t.test(`${name} (PostgreSQL and SQLite)`, async t => {
-    const connection = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL })
-    const name = `shop_${randomUUID().slice(0, 8)}`
-    const url = new URL(process.env.TEST_DATABASE_URL!)
-    url.pathname = `/${name}`
-    await connection.connect()
-    await connection.query(`create database ${name}`)
-    t.teardown(async () => {
-      await connection.query(`drop database if exists ${name} with (force)`)
-      await connection.end()
-    })
-    const inside = new pg.Client({ connectionString: url.href })
-    inside.on('error', () => {}) // of a test that drops the database
-    await inside.connect()
-    t.teardown(() => inside.end())
-    await run(t, await openShop(t, { ...inFolder(t), url: url.href }), inside)
+    const { url, query } = await createDatabase(t)
+    await run(t, await openShop(t, { ...inFolder(t), url }), query)
   })
 }
 
@@ -185,25 +172,25 @@ onBoth('what reporting has already is not there twice', async (t, shop) => {
   t.strictSame(await reopened.committed(), before)
 })
 
-onPostgres('a report sees one moment of the main database', async (t, shop, connection) => {
-  await connection.query('begin')
-  await connection.query('lock table shop_outbox in access exclusive mode')
+onPostgres('a report sees one moment of the main database', async (t, shop, query) => {
+  await query('begin')
+  await query('lock table shop_outbox in access exclusive mode')
   const report = shop.get('/report')
-  await until(async () => (await connection.query("select 1 from pg_locks where not granted and relation = 'shop_outbox'::regclass")).rows.length > 0)
-  await connection.query('insert into shop_order (product_id, quantity, amount) values (1, 1, 250)')
-  await connection.query('insert into shop_outbox (order_id) values (1)')
-  await connection.query('commit')
+  await until(async () => (await query("select 1 from pg_locks where not granted and relation = 'shop_outbox'::regclass")).length > 0)
+  await query('insert into shop_order (product_id, quantity, amount) values (1, 1, 250)')
+  await query('insert into shop_outbox (order_id) values (1)')
+  await query('commit')
   t.match(await report, { status: 200, body: { orders: 0, notReported: 0 } })
   t.match(await shop.get('/report'), { status: 200, body: { orders: 1, notReported: 1 } })
 })
 
-onPostgres('a report cannot write, not even by a function of the database', async (t, shop, connection) => {
-  await connection.query('alter table shop_outbox rename to entries')
-  await connection.query('create table visit (id serial primary key)')
-  await connection.query("create function visit() returns int language sql as 'insert into visit default values returning id'")
-  await connection.query('create view shop_outbox as select id, order_id from entries where visit() > 0')
-  await connection.query('insert into shop_order (product_id, quantity, amount) values (1, 1, 250)')
-  await connection.query('insert into entries (order_id) values (1)')
+onPostgres('a report cannot write, not even by a function of the database', async (t, shop, query) => {
+  await query('alter table shop_outbox rename to entries')
+  await query('create table visit (id serial primary key)')
+  await query("create function visit() returns int language sql as 'insert into visit default values returning id'")
+  await query('create view shop_outbox as select id, order_id from entries where visit() > 0')
+  await query('insert into shop_order (product_id, quantity, amount) values (1, 1, 250)')
+  await query('insert into entries (order_id) values (1)')
   t.equal((await shop.get('/report')).status, 500)
   t.match(shop.log, [{ msg: /cannot execute INSERT in a read-only transaction/ }])
 })

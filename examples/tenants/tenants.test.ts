@@ -1,14 +1,13 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import type { MikroORM, QueryResult, SqlEntityManager } from '@mikro-orm/postgresql'
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import pg from 'pg'
 import t, { type Test } from 'tap'
 import { commit, em, rollback, runInContext } from '../../index.ts'
+import { createDatabase } from '../support/postgres-database.ts'
 import { buildApp } from './app.ts'
 import { Note } from './entities.ts'
 import { runAs } from './session-context.ts'
@@ -50,23 +49,6 @@ function onNotes (name: string, run: (t: Test, notes: Notes) => Promise<void>, r
     await run(t, { red: as('r'), blue: as('b'), nobody: as(), url, orm: app.orm as unknown as MikroORM, query })
     t.strictSame(await query("select from pg_stat_activity where datname = current_database() and state like 'idle in%'"), [])
   })
-}
-
-async function createDatabase (t: Test) {
-  const database = `tenants_${randomUUID().slice(0, 8)}`
-  const url = new URL(process.env.TEST_DATABASE_URL!)
-  const admin = new pg.Client({ connectionString: url.href })
-  await admin.connect()
-  await admin.query(`create database ${database}`)
-  url.pathname = `/${database}`
-  const observer = new pg.Client({ connectionString: url.href })
-  await observer.connect()
-  t.teardown(async () => {
-    await observer.end()
-    await admin.query(`drop database ${database} with (force)`)
-    await admin.end()
-  })
-  return { url: url.href, query: async (sql: string): Promise<any[]> => (await observer.query(sql)).rows }
 }
 
 const sql = (): SqlEntityManager => em() as SqlEntityManager

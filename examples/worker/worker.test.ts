@@ -1,14 +1,14 @@
 import { defineEntity, p } from '@mikro-orm/core'
 import { MikroORM, type SqlEntityManager } from '@mikro-orm/postgresql'
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import pg from 'pg'
+import type pg from 'pg'
 import t, { type Test } from 'tap'
 import { afterCommit, em, runInContext } from '../../index.ts'
 import { until } from '../../test/support/until.ts'
+import { createDatabase } from '../support/postgres-database.ts'
 import { Book, Job } from './entities.ts'
 import { enqueue } from './queue.ts'
 import { restock } from './restock.ts'
@@ -39,37 +39,25 @@ interface Queue {
 
 function onQueue (name: string, run: (t: Test, queue: Queue) => Promise<void>): void {
   t.test(name, async t => {
-    const dbName = `worker_${randomUUID().slice(0, 8)}`
-    const url = new URL(process.env.TEST_DATABASE_URL!)
-    const admin = new pg.Client({ connectionString: url.href })
-    await admin.connect()
-    await admin.query(`create database ${dbName}`)
-    url.pathname = `/${dbName}`
-
+    const { url, query } = await createDatabase(t)
     const pools: pg.Pool[] = []
     const orm = await MikroORM.init({
       entities: [Job, Book, Effect],
-      clientUrl: url.href,
+      clientUrl: url,
       pool: { min: 0, max: 5 },
       driverOptions: { onPoolCreated: (pool: pg.Pool) => { pools.push(pool) } }
     })
     await orm.schema.create()
-    const observer = new pg.Client({ connectionString: url.href })
-    await observer.connect()
-    const query = async (sql: string): Promise<any[]> => (await observer.query(sql)).rows
     const taken = (): number => pools.reduce((sum, pool) => sum + pool.totalCount - pool.idleCount, 0)
     const stops: (() => Promise<void>)[] = []
     t.teardown(async () => {
       await Promise.all(stops.map(stop => stop()))
       await orm.close()
-      await observer.end()
-      await admin.query(`drop database ${dbName} with (force)`)
-      await admin.end()
     })
 
     await run(t, {
       orm,
-      url: url.href,
+      url,
       put: (kind, ...payloads) => runInContext({ orm }, () => { for (const payload of payloads) enqueue(kind, payload) }),
       start (count, options) {
         const controller = new AbortController()
