@@ -172,7 +172,7 @@ onPostgres('a branch that begins while the context around it commits is none of 
 onPostgres('a context that cannot end because of a branch inside of it takes that along', async (t, { orm, taken }) => {
   const sandbox = await createSandbox(orm)
   const goOn = Promise.withResolvers<void>()
-  let branch: Promise<unknown> | undefined
+  let branch: Promise<unknown> = Promise.resolve()
   await t.rejects(sandbox.run(() => runInContext({ orm, name: 'outer' }, async () => {
     await em().insert(Book, { title: 'outer' })
     const began = Promise.withResolvers<void>()
