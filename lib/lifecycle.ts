@@ -160,12 +160,10 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
   const commit = await shouldCommit(request, reply)
   if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
   if (!commit) return await context.rollback('status')
-  if (assertStreamIsWhole !== undefined) {
-    await context.flush()
-    assertStreamIsWhole()
-  }
-  const mayHaveChanged = shouldCommit !== isSuccess || hasOtherSendHooks(request)
-  await context.commit('reply', mayHaveChanged ? undefined : context.clean)
+  const isAsSerialized = shouldCommit === isSuccess && !hasOtherSendHooks(request)
+  const clean = (isAsSerialized ? context.clean : undefined) ?? await context.flush()
+  assertStreamIsWhole?.()
+  await context.commit('reply', clean)
 }
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */

@@ -93,3 +93,42 @@ onEachDatabase('onError and onResponse hooks may read, and are refused to write'
   t.strictSame(seen, [0, 'FST_ORM_CONTEXT_ENDED', 0, 'FST_ORM_CONTEXT_ENDED', 1, 'FST_ORM_CONTEXT_ENDED'])
   t.strictSame(await titles(), ['Emma'])
 })
+
+onEachDatabase('what shouldCommit or a hook has changed last is written, and nobody looks twice for changes of a request that reads', async (t, { orm, observe }) => {
+  const rename = async (suffix: string): Promise<void> => { (await em().findOneOrFail(Book, 1)).title = `title by ${suffix}` }
+  await orm.em.fork().insert(Book, { id: 1, title: 'Emma' })
+  let looks = 0
+  const { get } = await startServer(t, {
+    orm,
+    async shouldCommit (request) {
+      if (request.url === '/shouldCommit') await rename('shouldCommit')
+      return true
+    }
+  }, app => {
+    app.get('/shouldCommit', async () => await em().findOneOrFail(Book, 1))
+    app.get('/onSend', { onSend: async () => { await rename('onSend') } }, async () => await em().findOneOrFail(Book, 1))
+    app.get('/preSerialization', { preSerialization: async () => { await rename('preSerialization') } }, async () => await em().findOneOrFail(Book, 1))
+    app.get('/string', async () => {
+      await rename('string')
+      return 'ok'
+    })
+  })
+  for (const path of ['shouldCommit', 'onSend', 'preSerialization', 'string']) {
+    t.equal((await get(`/${path}`)).status, 200)
+    t.strictSame(await observe('select title from book'), [{ title: `title by ${path}` }])
+  }
+
+  const counting = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      const changes = em().getUnitOfWork()
+      const compute = changes.computeChangeSets.bind(changes)
+      changes.computeChangeSets = () => {
+        looks++
+        compute()
+      }
+      return await em().findOneOrFail(Book, 1)
+    })
+  })
+  t.equal((await counting.get('/')).status, 200)
+  t.equal(looks, 1, 'of a request that has only read')
+})
