@@ -2,6 +2,7 @@ import type { Benchmark } from './environment.ts'
 import { measureGrowth } from './growth.ts'
 import { measureMemory } from './memory.ts'
 import { measureWorkload } from './measure-workload.ts'
+import { measureSandbox } from './sandbox.ts'
 import { workloads } from './workloads.ts'
 
 /** By the names that the command takes, in the order in which they are run and shown. */
@@ -28,5 +29,6 @@ export const benchmarks: Record<string, Benchmark> = {
     load: statements => ({ method: 'GET', path: `/statements/${statements}`, connections: 10, status: 200 }),
     added: { label: 'per statement', count: statements => statements }
   }),
-  memory: measureMemory
+  memory: measureMemory,
+  sandbox: measureSandbox
 }
