@@ -10,8 +10,7 @@ export class AutocommitReads {
   readonly #em: SqlEntityManager
   readonly #owner: TransactionOwner
   readonly #statements: RunningStatements
-  #pending = 0
-  #done: PromiseWithResolvers<void> | undefined
+  readonly #pending = new Set<Promise<unknown>>()
 
   constructor (em: SqlEntityManager, owner: TransactionOwner, statements: RunningStatements) {
     this.#em = em
@@ -26,27 +25,13 @@ export class AutocommitReads {
 
   /** Settled when the present ones are done, also those that wait for a connection; `undefined` if there are none. */
   get done (): Promise<unknown> | undefined {
-    if (this.#pending === 0) return undefined
-    this.#done ??= Promise.withResolvers()
-    return this.#done.promise
+    return this.#pending.size === 0 ? undefined : Promise.allSettled(this.#pending)
   }
 
-  async run<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    this.#pending++
-    try {
-      return await this.#acquire(use)
-    } finally {
-      if (--this.#pending === 0) {
-        this.#done?.resolve()
-        this.#done = undefined
-      }
-    }
-  }
-
-  #acquire<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  run<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const pool = this.#pool
     const holders = pool === this.#em.getConnection('write') ? holdersAround(this.#owner, pool) : []
-    return acquireConnection(this.#owner, holders, this.#em, arrived => (
+    const read = acquireConnection(this.#owner, holders, this.#em, arrived => (
       pool.getClient().getExecutor().provideConnection(async connection => {
         arrived()
         try {
@@ -57,6 +42,10 @@ export class AutocommitReads {
         }
       })
     ))
+    const forget = (): void => { this.#pending.delete(read) }
+    this.#pending.add(read)
+    read.then(forget, forget)
+    return read
   }
 
   /** A read replica if there is one and MikroORM's `preferReadReplicas` says so. */

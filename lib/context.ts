@@ -202,14 +202,9 @@ export abstract class Context {
     if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
   }
 
-  /** What `flush()` would resolve with, if it would do nothing. */
-  get cleanNow (): number | undefined {
-    return this.#work?.clean
-  }
-
-  /** Flushes every unit of work, so that generated ids and defaults are known. Resolves with what `commit()` takes. */
-  async flush (): Promise<number | undefined> {
-    return await this.#work?.flush()
+  /** Flushes every unit of work, so that generated ids and defaults are known. */
+  async flush (): Promise<void> {
+    await this.#work?.flush()
   }
 
   /** Ends a context that has not been used; of others, and of those that have ended, it does nothing. */
@@ -219,22 +214,16 @@ export abstract class Context {
 
   /**
    * Flushes all units of work, then commits them. What has failed is thrown, and everything that could still be rolled
-   * back has been. The flush may be overtaken by another ending: look at `ending` then. Where nobody can have changed an
-   * entity since a flush, `clean` is what that has resolved with.
+   * back has been, unless it failed before the commit and somebody else `rollsBack` then. The flush may be overtaken by
+   * another ending: look at `ending` then.
    */
-  async commit (ending: Ending, clean?: number): Promise<void> {
+  async commit (ending: Ending, { rollsBack = true }: { rollsBack?: boolean } = {}): Promise<void> {
     const work = this.#work
     if (work === undefined) return this.endUntouched(ending)
-    for (let i = 0; i < MICROTASKS_TO_A_STATEMENT; i++) await undefined
-    let isDecided = this.#ending === undefined && clean !== undefined && work.isIdle(clean)
-    if (isDecided) {
-      this.#ending = ending
-      work.endIdle()
-      return await this.#settle(work, ending, 'committed')
-    }
+    let isDecided = false
     try {
       await work.inTurn(async () => {
-        if (this.#ending === undefined) await work.prepareCommit(work.units, clean)
+        if (this.#ending === undefined) await work.prepareCommit()
         if (this.#ending !== undefined) return
         work.assertComplete()
         this.#ending = ending // decided: from here on nothing overtakes the commit
@@ -243,7 +232,7 @@ export abstract class Context {
       })
     } catch (error) {
       if (isDecided) await this.#settle(work, ending, 'commitFailed', error)
-      else await this.rollback(ending, error)
+      else if (rollsBack) await this.rollback(ending, error)
       throw error
     }
     if (isDecided) await this.#settle(work, ending, 'committed')
@@ -362,12 +351,6 @@ export abstract class Context {
     return unit
   }
 }
-
-/**
- * What a handler does and does not wait for is committed as well, if it comes in time: from `em.insert()` to here, a
- * statement takes about so many microtasks (MikroORM 7.2.1).
- */
-const MICROTASKS_TO_A_STATEMENT = 20
 
 /** The context that the caller runs in, if any. */
 export function currentContext (): Context | undefined {

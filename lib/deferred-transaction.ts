@@ -241,11 +241,6 @@ export class DeferredTransaction {
     return committed !== undefined
   }
 
-  /** The last commit, where nothing has begun. */
-  endIdle (): void {
-    this.#closed = 'commit'
-  }
-
   /** Rolls back what has begun, if anything has, as soon as the statement that is running has ended. Never rejects. */
   async rollback ({ last }: { last: boolean }): Promise<void> {
     if (last) this.#closed = 'rollback'

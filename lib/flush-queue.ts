@@ -11,11 +11,6 @@ const flushing = new AsyncLocalStorage<FlushQueue>()
 export class FlushQueue {
   readonly #turns = new Turns()
 
-  /** A flush is running. */
-  get isTaken (): boolean {
-    return this.#turns.isTaken
-  }
-
   run (flush: () => Promise<void>): Promise<void> {
     // a flush from within a flush is a mistake, of which MikroORM tells
     if (flushing.getStore() === this) return flush()

@@ -2,9 +2,9 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fast
 import { giveStatus, isOfDatabase, withoutInternals, withoutStatement } from './database-errors.ts'
 import type { Databases } from './databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
-import { isSuccess, show } from './options.ts'
+import { show } from './options.ts'
 import { ContextOfRequest } from './request-context.ts'
-import { hasOtherSendHooks, type Route, type RouteHooks, type Routes } from './routes.ts'
+import type { Route, RouteHooks, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
 import { assertSendable, watchStream } from './sendable.ts'
 import type { ContextEntityManager } from './types.ts'
@@ -104,9 +104,7 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
-  context.clean = context.cleanNow
-  if (context.clean !== undefined) return done()
-  return replyWith(context, async () => { context.clean = await context.flush() })
+  return replyWith(context, () => context.flush())
 }
 
 /** Commits before the first byte leaves, or rolls back if the status says so. */
@@ -156,14 +154,14 @@ type PayloadDone = (error: null, payload: string) => void
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   const assertStreamIsWhole = watchStream(payload)
   assertSendable(reply, payload)
-  const { shouldCommit } = context
-  const commit = await shouldCommit(request, reply)
+  const commit = await context.shouldCommit(request, reply)
   if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
   if (!commit) return await context.rollback('status')
-  const isAsSerialized = shouldCommit === isSuccess && !hasOtherSendHooks(request)
-  const clean = (isAsSerialized ? context.clean : undefined) ?? await context.flush()
-  assertStreamIsWhole?.()
-  await context.commit('reply', clean)
+  if (assertStreamIsWhole !== undefined) {
+    await context.flush() // the commit would do so as well, but the stream may fail meanwhile
+    assertStreamIsWhole()
+  }
+  await context.commit('reply', { rollsBack: false }) // an error in an onSend hook has the onError hooks called, and they do
 }
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */

@@ -239,8 +239,7 @@ function check (where: string, options: object, known: Record<string, Check>, ig
   }
 }
 
-/** The default of `shouldCommit`. */
-export function isSuccess (_request: FastifyRequest, reply: FastifyReply): boolean {
+function isSuccess (_request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.statusCode < 400
 }
 

@@ -21,9 +21,6 @@ export class ContextOfRequest extends Context {
   /** The client has left, and the handler may finish. */
   #isClosed = false
 
-  /** What the flush before serialization has resolved with. */
-  clean: number | undefined
-
   /** A reply is on its way through our hooks, and waits for the database. */
   isReplying = false
 

@@ -79,15 +79,6 @@ export class Routes {
   }
 }
 
-/** The plugin's own are one for everybody, and one of each route. */
-const OWN_SEND_HOOKS = 2
-
-/** Whether hooks of others run between the serialization of a reply and the last of ours. */
-export function hasOtherSendHooks (request: FastifyRequest): boolean {
-  const hooks = recordOf(request)?.onSend
-  return !Array.isArray(hooks) || hooks.length !== OWN_SEND_HOOKS
-}
-
 /**
  * The one internal of Fastify's that the plugin uses (`kRouteContext`, seen in 5.12). Without it, hooks cannot be
  * appended to a route that was declared before, and those for everybody settle it: before the hooks of that route.

@@ -1,7 +1,6 @@
-import type { EntityManager, MikroORM } from '@mikro-orm/core'
+import { Utils, wrap, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import { BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlDriver } from '@mikro-orm/sql'
 import { FST_ORM_SANDBOX_TAKEN, withCallersLine } from './errors.ts'
-import { hasPendingChanges } from './pending-changes.ts'
 import { connectionsOf, forkWith, rerouteConnection, sandboxDatabase, type SandboxedDatabase } from './sandbox-connection.ts'
 import { SandboxTransaction } from './sandbox-transaction.ts'
 
@@ -84,12 +83,23 @@ const ONLY_ONE = 'its only one is held by a sandbox'
 /** What has been loaded for one part of a test is not what the next part has made of it. (What is not flushed stays.) */
 const READING = {
   async find (this: EntityManager, ...[entity, where, options]: Parameters<EntityManager['find']>): Promise<unknown> {
-    return await Object.getPrototypeOf(this).find.call(this, entity, where, { refresh: !hasPendingChanges(this), ...options })
+    return await Object.getPrototypeOf(this).find.call(this, entity, where, { refresh: !hasUnflushed(this), ...options })
   },
 
   async findOne (this: EntityManager, ...[entity, where, options]: Parameters<EntityManager['findOne']>): Promise<unknown> {
-    return await Object.getPrototypeOf(this).findOne.call(this, entity, where, { refresh: !hasPendingChanges(this), ...options })
+    return await Object.getPrototypeOf(this).findOne.call(this, entity, where, { refresh: !hasUnflushed(this), ...options })
   }
+}
+
+/** Without a look at what a flush would do, which changes entities itself (`onUpdate`, in MikroORM 7.2.1). */
+function hasUnflushed (em: EntityManager): boolean {
+  const changes = em.getUnitOfWork()
+  if (changes.getPersistStack().size + changes.getRemoveStack().size > 0) return true
+  for (const entity of changes.getIdentityMap()) {
+    const { __originalEntityData: original } = wrap(entity, true)
+    if (!Utils.equals(em.getComparator().prepareEntity(entity), original)) return true
+  }
+  return false
 }
 
 /** From now on, and for good, `route` is asked whose connection it is: what a sandbox has left behind must not get the real one. */

@@ -111,13 +111,14 @@ export class SandboxSavepoint {
   }
 
   async #goBack (): Promise<void> {
+    if (!this.#isOpen) return // with what is around it
     try {
       await this.#transaction.command(trx => trx.rollbackToSavepoint(this.#name as never))
     } catch (error) {
       this.#transaction.lose() // whatever came next would be in no transaction
       throw error
     }
-    await this.cleanUp()
+    await this.#transaction.cleanUp(this)
     await this.#transaction.command(trx => trx.releaseSavepoint(this.#name as never))
     this.#transaction.popTo(this)
   }

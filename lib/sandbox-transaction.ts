@@ -60,6 +60,11 @@ export class SandboxTransaction {
     this.#queue.push(savepoint)
   }
 
+  /** For a savepoint and all that are inside of it, the innermost first: what a rollback does not take back. */
+  async cleanUp (savepoint: SandboxSavepoint): Promise<void> {
+    for (const left of this.#queue.open) if (left === savepoint || left.isInside(savepoint)) await left.cleanUp()
+  }
+
   /** Leaves a savepoint, and all that are inside of it: who still waits there is told. */
   popTo (savepoint: SandboxSavepoint): void {
     this.#queue.popTo(savepoint)

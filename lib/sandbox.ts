@@ -6,7 +6,6 @@ import { currentContext, type Context } from './context.ts'
 import { FST_ORM_SANDBOX_DATABASE, FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, FST_ORM_SANDBOX_RUNNING, withCallersLine } from './errors.ts'
 import { FlushQueue } from './flush-queue.ts'
 import type { OrmSource } from './orm-source.ts'
-import { hasPendingChanges } from './pending-changes.ts'
 import { runningContexts, untilNoneRuns } from './running-contexts.ts'
 import { forkWith } from './sandbox-connection.ts'
 import { SandboxOfDatabase } from './sandbox-of-database.ts'
@@ -76,7 +75,7 @@ export class Sandbox implements SandboxOfContexts {
       throw new FST_ORM_SANDBOX_REFUSED('sandbox.run()', `the work of ${context.name}, around it, which is in no sandbox`)
     }
     await this.#flushes.run(async () => {
-      for (const { em } of this.#databases) if (hasPendingChanges(em)) await em.flush()
+      for (const { em } of this.#databases) await em.flush()
     })
     // awaited inside: what `app.inject()` returns sets out when it is awaited (light-my-request 6)
     return await this.enter(async () => await fn())

@@ -97,11 +97,21 @@ export function isModification (sql: string): boolean {
 
 /** Ends or begins a transaction, alone or among other statements. What is in quotes, a function's body too, is no matter. */
 export function endsATransaction (sql: string): boolean {
-  return TRANSACTION_COMMAND.test(sql) && TRANSACTION_COMMAND.test(sql.replaceAll(QUOTED_TEXT, "''"))
+  return MAY_END_A_TRANSACTION.test(sql) && TRANSACTION_COMMAND.test(withoutQuotesAndComments(sql))
 }
 
-const TRANSACTION_COMMAND = /^\s*(?:\/\*(?:[^*]|\*(?!\/))*\*\/\s*)*end\b|(?:^|;)\s*(?:\/\*(?:[^*]|\*(?!\/))*\*\/\s*)*(?:begin|start\s+transaction|commit|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b)|abort|prepare\s+transaction)\b/i
-const QUOTED_TEXT = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[^]*?\$\1\$/g
+const MAY_END_A_TRANSACTION = /\b(?:begin|start|commit|rollback|abort|prepare|end)\b/i
+const TRANSACTION_COMMAND = /^\s*end\b|(?:^|;)\s*(?:begin|start\s+transaction|commit|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b)|abort|prepare\s+transaction)\b/i
+
+/** As PostgreSQL and SQLite read them; comments may lie in one another in PostgreSQL. */
+function withoutQuotesAndComments (sql: string): string {
+  let rest = sql.replaceAll(/(?<!\w)e'(?:[^'\\]|''|\\[^])*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[^]*?\$\1\$|--[^\n]*/gi, text => text.startsWith('--') ? ' ' : "''")
+  for (let before = ''; before !== rest;) {
+    before = rest
+    rest = rest.replaceAll(/\/\*(?:(?!\/\*|\*\/)[^])*\*\//g, ' ')
+  }
+  return rest
+}
 
 /** Enough of a statement for an error message: to find it in the code by, and without its values. */
 export function shorten (sql: string): string {

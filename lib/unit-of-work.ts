@@ -10,7 +10,7 @@ import { FlushQueue } from './flush-queue.ts'
 import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own-transaction.ts'
-import { hasPendingChanges, isClean } from './pending-changes.ts'
+import { hasPendingChanges } from './pending-changes.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { Savepoint } from './savepoint.ts'
@@ -96,21 +96,6 @@ export class UnitOfWork {
     return hasPendingChanges(this.em)
   }
 
-  /** A flush would do nothing, for certain. */
-  get isClean (): boolean {
-    return !this.flushes.isTaken && this.em.getContext(false) === this.em && isClean(this.em)
-  }
-
-  /** Its last commit would have nothing to do but to refuse what comes later. */
-  get isIdle (): boolean {
-    return !this.hasBegun && this.isAttached
-  }
-
-  /** The last commit of one that is idle. */
-  endIdle (): void {
-    this.#transaction.endIdle()
-  }
-
   /** The `em.transactional()` that the caller runs in, if it runs in one. */
   get savepoint (): Savepoint | undefined {
     return this.#savepointOf(this.em.getContext(false))
@@ -159,7 +144,6 @@ export class UnitOfWork {
 
   /** Flushes; of an `em.transactional()` that is still open where the context is settled, the inner changes first. */
   async flush (): Promise<void> {
-    if (this.isClean) return
     const inner = this.em.getContext(false)
     if (inner !== this.em) await inner.flush()
     await this.owner.runOutermost(() => this.em.flush())

@@ -71,34 +71,21 @@ export class Work {
     return this.#units.reduce((sum, unit) => sum + unit.connectionsOf(pool), 0)
   }
 
-  /** What `flush()` would resolve with, if it would do nothing. */
-  get clean (): number | undefined {
-    return this.#units.every(unit => unit.isClean) ? this.#count(this.#units) : undefined
-  }
-
-  /**
-   * Flushes every unit of work, so that generated ids and defaults are known. Resolves with what `prepareCommit()` takes
-   * for clean, if there was nothing to write.
-   */
-  async flush (): Promise<number | undefined> {
-    const before = this.#count(this.#units)
+  /** Flushes every unit of work, so that generated ids and defaults are known. */
+  async flush (): Promise<void> {
     await this.#flush(this.#units)
-    return this.#count(this.#units) === before ? before : undefined
   }
 
   /**
    * All that a commit is preceded by: flushes, and what runs before a commit, whose changes are flushed in turn. It may
-   * be overtaken by an ending of the context. `clean` is what a flush has resolved with since when nobody can have changed
-   * an entity: if no statement has come either, there is nothing to flush.
+   * be overtaken by an ending of the context.
    */
-  async prepareCommit (units: readonly UnitOfWork[] = this.#units, clean?: number): Promise<void> {
+  async prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> {
     if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#lost })
     const announced = new Set<UnitOfWork>()
     const { beforeCommit } = this.#owner
-    let isClean = clean === this.#count(units)
     for (let hasMore = true; hasMore;) {
-      if (!isClean) await this.#flush(units)
-      isClean = false
+      await this.#flush(units)
       if (this.#owner.ending !== undefined) return
       hasMore = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
       if (beforeCommit === undefined) continue
@@ -109,17 +96,6 @@ export class Work {
         await this.#owner.runOutermost(() => beforeCommit(unit.em))
       }
     }
-  }
-
-  /** A last commit would have nothing to do: nothing has begun or changed, and nobody waits for it. For `clean`, see above. */
-  isIdle (clean: number): boolean {
-    return clean === this.#count(this.#units) && !this.isSettling && this.hooks.isEmpty && this.#lost === undefined &&
-      !this.atomics.isTaken && this.#units.every(unit => unit.isIdle)
-  }
-
-  /** The last commit of one that is idle. */
-  endIdle (): void {
-    for (const unit of this.#units) unit.endIdle()
   }
 
   /**

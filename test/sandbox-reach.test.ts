@@ -11,7 +11,7 @@ onEachDatabase('a transaction that a statement of its own would end is refused',
   const sandbox = await createSandbox(orm)
   await sandbox.em.insert(Book, { title: 'arranged; commit' })
   const dump = "insert into book (title, stock) values ('dumped', 1); commit"
-  for (const statement of ['commit', ' COMMIT work', 'end', 'rollback', 'abort', '/* a */ begin', 'start transaction', dump]) {
+  for (const statement of ['commit', ' COMMIT work', 'end', 'rollback', 'abort', '/* a */ begin', 'start transaction', '-- done\ncommit', '/* /* */ */ commit', "select E'\\''; commit; --'", 'select 1; -- done\ncommit', dump]) {
     const refused = { code: 'FST_ORM_SANDBOX_REFUSED' }
     await t.rejects(sandbox.em.getConnection().executeDump(statement), refused, statement)
     await t.rejects(sandbox.run(() => orm.em.getConnection().executeDump(statement)), refused, statement)
