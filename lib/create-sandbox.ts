@@ -9,7 +9,8 @@ import type { EntityManagerOfFirst } from './types.ts'
 export interface TestSandbox<Em = EntityManager> {
   /**
    * An EntityManager in the sandbox, of several databases for the first: to arrange what a test needs, and to look at
-   * what it has done. What it finds is always as it is in the database by then.
+   * what it has done. What `find()` and its kin find is as it is in the database by then, unless there are changes that are
+   * not flushed.
    */
   readonly em: Em
   /** One for each database, by the `contextName` of its MikroORM. */

@@ -141,28 +141,30 @@ onPostgres('a sandbox inside of another one is a savepoint of it', async (t, { o
   t.equal(taken(), 0)
 })
 
-onPostgres('a branch that begins while the context around it commits is none of that one\'s', async (t, { orm, taken }) => {
+onPostgres('a branch that begins while the context around it commits is none of that one\'s', async (t, { orm, observe, taken }) => {
   await orm.schema.execute(`
-    create function nap () returns trigger language plpgsql as $$ begin if new.title = 'slow' then perform pg_sleep(0.3); end if; return new; end $$;
+    create function nap () returns trigger language plpgsql as $$ begin if new.title = 'slow' then perform pg_sleep(1); end if; return new; end $$;
     create constraint trigger nap after insert on book deferrable initially deferred for each row execute function nap();
   `)
   const sandbox = await createSandbox(orm)
   await sandbox.run(async () => {
+    const begin = Promise.withResolvers<void>()
+    const written = Promise.withResolvers<void>()
     let branch: Promise<unknown> = Promise.resolve()
     const outer = runInContext({ orm }, async () => {
       await em().insert(Book, { title: 'slow' })
-      branch = new Promise(resolve => setTimeout(resolve, 100)).then(() => runInContext({ orm }, async () => {
+      branch = begin.promise.then(() => runInContext({ orm }, async () => {
         await em().insert(Book, { title: 'branch' })
-        await new Promise(resolve => setTimeout(resolve, 100))
+        written.resolve()
         throw new Error('taken back')
       }))
-      branch.catch(() => {})
     })
-    const other = (async () => {
-      await new Promise(resolve => setTimeout(resolve, 150))
-      await runInContext({ orm }, () => em().insert(Book, { title: 'other' }))
-    })()
-    await Promise.all([outer, other, t.rejects(outer.then(() => branch), { message: 'taken back' })])
+    await until(async () => (await observe("select 1 from pg_stat_activity where query = 'set constraints all immediate' and state = 'active' and datname = current_database()")).length > 0)
+    begin.resolve()
+    const other = runInContext({ orm }, async () => {
+      await em().insert(Book, { title: 'other' })
+    })
+    await Promise.all([outer, other, t.rejects(branch, { message: 'taken back' }), written.promise])
   })
   t.strictSame((await sandbox.em.findAll(Book, { orderBy: { title: 'asc' } })).map(({ title }) => title), ['other', 'slow'])
   await sandbox.rollback()

@@ -12,8 +12,8 @@ const packageFolder = (name: string): string => dirname(createRequire(join(folde
 
 const recipes = [
   { name: 'node:test', cwd: folder, args: ['--test', '--test-reporter=spec', 'node-test.ts'], says: /tests 4\n.*\n.*pass 4\n/ },
-  { name: 'node-tap', cwd: folder, args: [join(packageFolder('tap'), 'dist', 'esm', 'run.mjs'), '--disable-coverage', 'node-tap.ts'], says: /# \{ total: 8, pass: 8 \}/ },
-  { name: 'vitest', cwd: join(folder, 'vitest'), args: [join(packageFolder('vitest'), 'vitest.mjs'), 'run'], says: /Tests +4 passed/ }
+  { name: 'node-tap', cwd: folder, args: [join(packageFolder('tap'), 'dist', 'esm', 'run.mjs'), '--disable-coverage', '--timeout=60', 'node-tap.ts'], says: /# \{ total: 8, pass: 8 \}/ },
+  { name: 'vitest', cwd: join(folder, 'vitest'), args: [join(packageFolder('vitest'), 'vitest.mjs'), 'run', '--testTimeout=60000'], says: /Tests +4 passed/ }
 ]
 
 const { url, query } = await createDatabase(t)
