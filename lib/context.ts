@@ -214,10 +214,9 @@ export abstract class Context {
 
   /**
    * Flushes all units of work, then commits them. What has failed is thrown, and everything that could still be rolled
-   * back has been, unless it failed before the commit and somebody else `rollsBack` then. The flush may be overtaken by
-   * another ending: look at `ending` then.
+   * back has been. The flush may be overtaken by another ending: look at `ending` then.
    */
-  async commit (ending: Ending, { rollsBack = true }: { rollsBack?: boolean } = {}): Promise<void> {
+  async commit (ending: Ending): Promise<void> {
     const work = this.#work
     if (work === undefined) return this.endUntouched(ending)
     let isDecided = false
@@ -232,7 +231,7 @@ export abstract class Context {
       })
     } catch (error) {
       if (isDecided) await this.#settle(work, ending, 'commitFailed', error)
-      else if (rollsBack) await this.rollback(ending, error)
+      else await this.rollback(ending, error)
       throw error
     }
     if (isDecided) await this.#settle(work, ending, 'committed')

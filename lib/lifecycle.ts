@@ -157,11 +157,9 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
   const commit = await context.shouldCommit(request, reply)
   if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
   if (!commit) return await context.rollback('status')
-  if (assertStreamIsWhole !== undefined) {
-    await context.flush() // the commit would do so as well, but the stream may fail meanwhile
-    assertStreamIsWhole()
-  }
-  await context.commit('reply', { rollsBack: false }) // an error in an onSend hook has the onError hooks called, and they do
+  await context.flush()
+  assertStreamIsWhole()
+  await context.commit('reply')
 }
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */

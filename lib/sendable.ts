@@ -31,11 +31,12 @@ function isBody (body: any): boolean {
 
 /**
  * Listens to a stream until Fastify does, which is when the reply is committed: an `error` that nobody hears would end
- * the process. What the function returns throws the error, if there was one. Of other payloads, it returns nothing.
+ * the process. What the function returns throws the error, if there was one.
  */
-export function watchStream (payload: any): (() => void) | undefined {
-  if (typeof payload?.pipe !== 'function' || typeof payload.on !== 'function') return
+export function watchStream (payload: any): () => void {
   let failure: { error: unknown } | undefined
-  payload.on('error', (error: unknown) => { failure ??= { error } })
+  if (typeof payload?.pipe === 'function' && typeof payload.on === 'function') {
+    payload.on('error', (error: unknown) => { failure ??= { error } })
+  }
   return () => { if (failure !== undefined) throw failure.error }
 }

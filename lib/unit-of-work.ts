@@ -10,7 +10,6 @@ import { FlushQueue } from './flush-queue.ts'
 import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own-transaction.ts'
-import { hasPendingChanges } from './pending-changes.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { Savepoint } from './savepoint.ts'
@@ -93,7 +92,10 @@ export class UnitOfWork {
 
   /** Entities and collections that a flush would write. */
   get hasPendingChanges (): boolean {
-    return hasPendingChanges(this.em)
+    const changes = this.em.getUnitOfWork()
+    changes.computeChangeSets()
+    return changes.getChangeSets().length + changes.getRemoveStack().size +
+      changes.getCollectionUpdates().length + changes.getExtraUpdates().size > 0
   }
 
   /** The `em.transactional()` that the caller runs in, if it runs in one. */
