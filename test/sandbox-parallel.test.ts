@@ -221,6 +221,33 @@ onPostgres('a context that fails while a branch inside of it is open takes that 
   await Promise.all(branches)
 })
 
+onPostgres('contexts that all cannot end because of one inside of them are all told, and the sandbox goes on', async (t, { orm, taken }) => {
+  const sandbox = await createSandbox(orm)
+  const began = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  const told: Promise<unknown>[] = []
+  const stuck = { code: 'FST_ORM_SANDBOX_WAIT', message: /where leaf has a transaction open/ }
+  await t.rejects(sandbox.run(() => runInContext({ orm, name: 'outer' }, async () => {
+    await em().insert(Book, { title: 'outer' })
+    told.push(t.rejects(runInContext({ name: 'inner' }, async () => {
+      await em().insert(Book, { title: 'inner' })
+      told.push(t.rejects(runInContext({ name: 'leaf' }, async () => {
+        await em().insert(Book, { title: 'leaf' })
+        began.resolve()
+        await goOn.promise
+      }), { code: 'FST_ORM_SANDBOX_ENDED' }))
+      await began.promise
+    }), stuck))
+    await began.promise
+  })), stuck)
+  goOn.resolve()
+  await Promise.all(told)
+  await sandbox.run(() => runInContext({ orm }, () => em().insert(Book, { title: 'next' })))
+  t.strictSame((await sandbox.em.findAll(Book)).map(({ title }) => title), ['next'])
+  await sandbox.rollback()
+  t.equal(taken(), 0)
+})
+
 onPostgres('a context is that of its transaction, also where another one has begun it', async (t, { orm }) => {
   await using sandbox = await createSandbox(orm)
   await sandbox.run(() => runInContext({ orm, name: 'outer' }, async () => {

@@ -150,6 +150,13 @@ onEachDatabase('what sandbox.em has not flushed is not overwritten by what it fi
   await sandbox.em.find(Book, {})
   await sandbox.em.flush()
   t.equal(await sandbox.em.count(Book, { stock: 77 }), 1)
+
+  const pending = sandbox.em.create(Book, { title: 'Persuasion', stock: 1 })
+  book.stock = 78
+  t.equal(await sandbox.em.findOne(Book, book.id), book)
+  t.equal(book.stock, 78)
+  await sandbox.em.flush()
+  t.strictSame((await sandbox.em.find(Book, {}, { orderBy: { stock: 'asc' } })).map(({ stock }) => stock), [pending.stock, 78])
 })
 
 onEachDatabase('sandbox.run() is refused inside of a context that is in no sandbox', async (t, { orm, titles }) => {
