@@ -1,6 +1,7 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { FST_ORM_POOL_STARVED, FST_ORM_SINGLE_CONNECTION, withCallersLine } from './errors.ts'
 import { PoolGate } from './pool-gate.ts'
+import { untilPromisesHaveRun } from './promises.ts'
 
 /**
  * A context that waits for a connection while one around it holds another can wait for ever: on SQLite, which has one,
@@ -42,11 +43,17 @@ export function acquireConnection<T> (
   if (holder === undefined) return acquire(ARRIVED)
   const pool: AbstractSqlConnection = em.getConnection('write')
   if (!pool.getClient().getExecutor().adapter.supportsMultipleConnections) {
-    return Promise.reject(withCallersLine(() => new FST_ORM_SINGLE_CONNECTION(user.name, holder.name)))
+    return refuseSingleConnection(user, holder)
   }
   const gate = PoolGate.of(em)
   gate.note(holders.length)
   return acquireWithin(user, holders, pool, gate.size, acquire)
+}
+
+/** V8 sees through MikroORM's promises to the caller's line, once they are linked (7.2.1 passes some of them on). */
+async function refuseSingleConnection (user: ConnectionUser, holder: ConnectionUser): Promise<never> {
+  await untilPromisesHaveRun()
+  throw withCallersLine(() => new FST_ORM_SINGLE_CONNECTION(user.name, holder.name))
 }
 
 /** The same for the connection of a transaction, after whose end the gate has to be left. */

@@ -202,9 +202,9 @@ export abstract class Context {
     if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
   }
 
-  /** Flushes every unit of work, so that generated ids and defaults are known. */
-  async flush (): Promise<void> {
-    await this.#work?.flush()
+  /** Flushes every unit of work, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
+  flush (): Promise<void> | undefined {
+    return this.#work?.flush()
   }
 
   /** Ends a context that has not been used; of others, and of those that have ended, it does nothing. */
@@ -221,14 +221,21 @@ export abstract class Context {
     if (work === undefined) return this.endUntouched(ending)
     let isDecided = false
     try {
-      await work.inTurn(async () => {
-        if (this.#ending === undefined) await work.prepareCommit()
-        if (this.#ending !== undefined) return
-        work.assertComplete()
-        this.#ending = ending // decided: from here on nothing overtakes the commit
+      await work.untilOthersHaveRun()
+      if (this.#ending === undefined && work.isIdle) {
+        this.#ending = ending
         isDecided = true
-        await work.commit({ last: true })
-      })
+        work.close()
+      } else {
+        await work.inTurn(async () => {
+          if (this.#ending === undefined) await work.prepareCommit()
+          if (this.#ending !== undefined) return
+          work.assertComplete()
+          this.#ending = ending // decided: from here on nothing overtakes the commit
+          isDecided = true
+          await work.commit({ last: true })
+        })
+      }
     } catch (error) {
       if (isDecided) await this.#settle(work, ending, 'commitFailed', error)
       else await this.rollback(ending, error)
@@ -321,7 +328,7 @@ export abstract class Context {
   async #settle (work: Work, ending: Ending, outcome: 'committed' | 'commitFailed', error?: unknown): Promise<void> {
     this.#end(ending, outcome)
     work.tell(ending, outcome, error)
-    await (outcome === 'committed' ? work.runAfterCommit() : work.runAfterRollback())
+    if (!work.hooks.isEmpty) await (outcome === 'committed' ? work.runAfterCommit() : work.runAfterRollback())
     this.#settled()
   }
 

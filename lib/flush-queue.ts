@@ -11,6 +11,11 @@ const flushing = new AsyncLocalStorage<FlushQueue>()
 export class FlushQueue {
   readonly #turns = new Turns()
 
+  /** No flush is running or waiting. */
+  get isIdle (): boolean {
+    return this.#turns.isIdle
+  }
+
   run (flush: () => Promise<void>): Promise<void> {
     // a flush from within a flush is a mistake, of which MikroORM tells
     if (flushing.getStore() === this) return flush()

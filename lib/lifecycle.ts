@@ -104,7 +104,7 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
-  return replyWith(context, () => context.flush())
+  return replyWith(context, done, () => context.flush())
 }
 
 /** Commits before the first byte leaves, or rolls back if the status says so. */
@@ -118,7 +118,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
     return done()
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
-  return replyWith(context, () => commitOrRollback(context, request, reply, payload))
+  return replyWith(context, done, () => commitOrRollback(context, request, reply, payload))
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
@@ -154,7 +154,8 @@ type PayloadDone = (error: null, payload: string) => void
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   const assertStreamIsWhole = watchStream(payload)
   assertSendable(reply, payload)
-  const commit = await context.shouldCommit(request, reply)
+  const answer = context.shouldCommit(request, reply)
+  const commit = typeof answer === 'boolean' ? answer : await answer
   if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
   if (!commit) return await context.rollback('status')
   await context.flush()
@@ -163,10 +164,17 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
 }
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
-async function replyWith (context: ContextOfRequest, work: () => Promise<void>): Promise<void> {
+function replyWith (context: ContextOfRequest, done: Done, work: () => Promise<void> | undefined): Promise<void> | void {
   context.isReplying = true
+  const working = work()
+  if (working !== undefined) return untilReplied(context, working)
+  context.isReplying = false
+  done()
+}
+
+async function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
   try {
-    await work()
+    await working
   } catch (error) {
     if (!isOvertaken(context)) throw error
   } finally {

@@ -11,6 +11,7 @@ import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own-transaction.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
+import { hasPendingChanges, isFlushIdle } from './pending-changes.ts'
 import { PoolGate } from './pool-gate.ts'
 import { Savepoint } from './savepoint.ts'
 import type { Statistics } from './statistics.ts'
@@ -92,10 +93,7 @@ export class UnitOfWork {
 
   /** Entities and collections that a flush would write. */
   get hasPendingChanges (): boolean {
-    const changes = this.em.getUnitOfWork()
-    changes.computeChangeSets()
-    return changes.getChangeSets().length + changes.getRemoveStack().size +
-      changes.getCollectionUpdates().length + changes.getExtraUpdates().size > 0
+    return hasPendingChanges(this.em.getContext(false))
   }
 
   /** The `em.transactional()` that the caller runs in, if it runs in one. */
@@ -144,6 +142,11 @@ export class UnitOfWork {
     await this.#transaction.begin(settings)
   }
 
+  /** A flush may have something to do, or to wait for. */
+  get needsFlush (): boolean {
+    return !this.flushes.isIdle || this.em.getContext(false) !== this.em || !isFlushIdle(this.em)
+  }
+
   /** Flushes; of an `em.transactional()` that is still open where the context is settled, the inner changes first. */
   async flush (): Promise<void> {
     const inner = this.em.getContext(false)
@@ -177,6 +180,17 @@ export class UnitOfWork {
   async runNested<T> (transactional: () => Promise<T>): Promise<T> {
     const outer = hooksOfOwnTransaction(this.owner)
     return await (outer === undefined ? transactional() : runWithInnerHooks(this.owner, outer, transactional, this.#reportHook))
+  }
+
+  /** Has only read, and a commit would find nothing to do. */
+  get isIdle (): boolean {
+    return !this.hasBegun && !this.hasOpenSavepoint && !this.needsFlush
+  }
+
+  /** The last commit of one that is idle. */
+  closeIdle (): void {
+    this.#transaction.closeIdle()
+    this.attach()
   }
 
   /** Refuses writes, and perhaps `reads`, from the start: for whoever asks a context that has ended. */
@@ -225,12 +239,10 @@ export class UnitOfWork {
    * Commits what was flushed; if that is the `last` time, it refuses every later write. Resolves with whether there was
    * anything to commit.
    */
-  async commit ({ last }: { last: boolean }): Promise<boolean> {
-    try {
-      return await this.#transaction.commit({ last })
-    } finally {
-      if (last) this.attach()
-    }
+  commit ({ last }: { last: boolean }): Promise<boolean> {
+    const committed = this.#transaction.commit({ last })
+    if (last) this.attach()
+    return committed
   }
 
   /** Rolls back; if that is the `last` time, it refuses every later write. Never rejects. */

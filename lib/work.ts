@@ -7,6 +7,7 @@ import { FST_ORM_TRANSACTION_FAILED, FST_ORM_TRANSACTION_OPEN, partialCommit } f
 import type { OrmSource } from './orm-source.ts'
 import { Inside } from './inside.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
+import { untilPromisesHaveRun } from './promises.ts'
 import type { Savepoint } from './savepoint.ts'
 import { Turns } from './turns.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
@@ -30,6 +31,7 @@ export class Work {
   readonly #units: UnitOfWork[] = []
   readonly #openedAt = performance.now()
   #settling: Promise<unknown> | undefined
+  #lastSettling: Promise<unknown> | undefined
   #hasWritesBesideAtomic = false
   /** What was lost without anybody being told. */
   #lost: Error | undefined
@@ -71,9 +73,9 @@ export class Work {
     return this.#units.reduce((sum, unit) => sum + unit.connectionsOf(pool), 0)
   }
 
-  /** Flushes every unit of work, so that generated ids and defaults are known. */
-  async flush (): Promise<void> {
-    await this.#flush(this.#units)
+  /** Flushes every unit of work, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
+  flush (): Promise<void> | undefined {
+    return this.#flush(this.#units)
   }
 
   /**
@@ -165,11 +167,9 @@ export class Work {
    */
   async inTurn<T> (settle: () => Promise<T>): Promise<T> {
     const before = this.#settling
-    const mine = (async () => {
-      await before
-      return await settling.run(this, settle)
-    })()
-    this.#settling = mine
+    const run = (): Promise<T> => settling.run(this, settle)
+    const mine = before === undefined ? run() : before.then(run)
+    this.#settling = this.#lastSettling = mine
     try {
       return await mine
     } finally {
@@ -177,9 +177,31 @@ export class Work {
     }
   }
 
+  /** Has only read, and a commit would find nothing to do or to wait for. */
+  get isIdle (): boolean {
+    return !this.isSettling && !this.atomics.isTaken && this.hooks.isEmpty && this.#lost === undefined &&
+      this.#units.every(unit => unit.isIdle)
+  }
+
+  /** Refuses writes from now on: for one that is idle, this is the last commit. */
+  close (): void {
+    for (const unit of this.#units) unit.closeIdle()
+  }
+
   /** Somebody is committing or rolling back. */
   get isSettling (): boolean {
     return this.#settling !== undefined
+  }
+
+  /**
+   * Before the last commit: a statement that nobody has awaited may still be on its way to the database. Resolves when
+   * whoever can go on without waiting for anything has done so, and rejects with a commit that has failed meanwhile.
+   */
+  async untilOthersHaveRun (): Promise<void> {
+    if (this.isSettling) return
+    const before = this.#lastSettling
+    await untilPromisesHaveRun()
+    if (this.#lastSettling !== before) await this.#lastSettling
   }
 
   /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
@@ -245,18 +267,18 @@ export class Work {
     throw new FST_ORM_TRANSACTION_OPEN(this.#owner.name, `${what} would end ${transaction}`, 'Return from it, which commits, or throw, which rolls back; give parallel work a context of its own: runInContext()')
   }
 
-  /** Until nothing is left: a subscriber to the flush of one database may change what is in another. */
-  async #flush (units: readonly UnitOfWork[]): Promise<void> {
-    for (let before = -1; before !== this.#count(units);) {
-      before = this.#count(units)
-      for (const unit of [...units]) await unit.flush()
-      if (units.length === 1) return
-    }
+  #flush (units: readonly UnitOfWork[]): Promise<void> | undefined {
+    return units.some(unit => unit.needsFlush) ? this.#flushAll(units) : undefined
   }
 
-  /** Grows with each statement and each unit of work. */
-  #count (units: readonly UnitOfWork[]): number {
-    return units.reduce((sum, unit) => sum + unit.statements + 1, 0)
+  /** Until nothing is left: a subscriber to the flush of one database may change what is in another. */
+  async #flushAll (units: readonly UnitOfWork[]): Promise<void> {
+    const count = (): number => units.reduce((sum, unit) => sum + unit.statements + 1, 0) // of statements and units of work
+    for (let before = -1; before !== count();) {
+      before = count()
+      for (const unit of [...units]) if (unit.needsFlush) await unit.flush()
+      if (units.length === 1) return
+    }
   }
 
   /** Nothing would be left uncommitted: hooks wait for all of the context. */

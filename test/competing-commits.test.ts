@@ -34,6 +34,12 @@ onEachDatabase('whoever waits for a commit that fails, fails with it', async (t,
       commit().catch(() => {})
       return 'ok'
     })
+    app.post('/not-awaited-and-later', async () => {
+      await review()
+      note(ran)
+      Promise.resolve().then(() => commit()).catch(() => {})
+      return 'ok'
+    })
     app.post('/after-the-reply', async (_request, reply) => {
       await review()
       note(ran)
@@ -50,7 +56,7 @@ onEachDatabase('whoever waits for a commit that fails, fails with it', async (t,
   })
   t.equal((await post('/two-commits')).status, 200, 'both were told, and what follows is empty')
   t.strictSame(ran, ['afterRollback'])
-  for (const path of ['/not-awaited', '/after-the-reply']) {
+  for (const path of ['/not-awaited', '/not-awaited-and-later', '/after-the-reply']) {
     ran.length = 0
     t.equal((await post(path)).status, 409, path)
     t.strictSame(ran, ['afterRollback'], path)

@@ -1,0 +1,69 @@
+import { EntityManager, Reference, Utils, wrap } from '@mikro-orm/core'
+
+/**
+ * Whether a flush has nothing to write, and nobody to tell. A flush of MikroORM 7.2.1 that finds nothing takes a dozen
+ * promises, and a context has three of them: before the payload is serialised, before the reply and before the commit.
+ */
+export function isFlushIdle (em: EntityManager): boolean {
+  return !isFlushWatched(em) && !hasPendingChanges(em)
+}
+
+/**
+ * What MikroORM's own `computeChangeSets()` would find, without its side effects (7.2.1 calls `onUpdate`, and takes the
+ * values of unique columns away). It has to be right where it says no, since nothing is flushed then: whatever it does
+ * not know is a change, and so is a value that cannot be converted, about which a flush has words of its own.
+ */
+export function hasPendingChanges (em: EntityManager): boolean {
+  try {
+    return findPendingChanges(em)
+  } catch {
+    return true
+  }
+}
+
+function findPendingChanges (em: EntityManager): boolean {
+  const unitOfWork = em.getUnitOfWork(false)
+  if (unitOfWork.getRemoveStack().size > 0 || unitOfWork.getOrphanRemoveStack().size > 0) return true
+  const toPersist = unitOfWork.getPersistStack() // new entities, and also the items of a collection that was loaded
+  for (const entity of toPersist) if (isNew(entity)) return true
+
+  const managed = unitOfWork.getIdentityMap()
+  for (const entity of managed) if (hasChanged(em, entity)) return true
+
+  let all: Set<unknown> | undefined
+  const isUnmanaged = (entity: unknown): boolean => !(all ??= new Set(managed)).has(entity)
+  for (const entity of toPersist) if (isUnmanaged(entity)) return true
+  for (const entity of managed) if (leadsTo(isUnmanaged, entity)) return true
+  return false
+}
+
+function isNew (entity: object): boolean {
+  return wrap(entity, true).__originalEntityData === undefined
+}
+
+function hasChanged (em: EntityManager, entity: object): boolean {
+  const { __meta: meta, __originalEntityData: original } = wrap(entity, true)
+  return original === undefined || !em.getComparator().matching(meta.class, original, em.getComparator().prepareEntity(entity))
+}
+
+/** Through a relation that has changed, or to an entity that is not looked at otherwise. */
+function leadsTo (isUnmanaged: (entity: unknown) => boolean, entity: object): boolean {
+  const { __meta: meta } = wrap(entity, true)
+  for (const prop of meta.relations) {
+    if (prop.mapToPk === true) continue
+    for (const [value] of Utils.unwrapProperty(entity, meta, prop)) {
+      const target = Reference.unwrapReference(value as object)
+      if (Utils.isCollection(target) ? target.isDirty() || target.getItems(false).some(isUnmanaged) : isUnmanaged(target)) return true
+    }
+  }
+  return false
+}
+
+/** A subscriber may change something in a flush, and an app's own EntityManager may do something else in it. */
+function isFlushWatched (em: EntityManager): boolean {
+  if (Object.getPrototypeOf(em).flush !== EntityManager.prototype.flush) return true
+  for (const subscriber of em.getEventManager().getSubscribers()) {
+    if (subscriber.beforeFlush ?? subscriber.onFlush ?? subscriber.afterFlush) return true
+  }
+  return false
+}
