@@ -8,12 +8,17 @@ import type { TransactionOwner } from './transaction-owner.ts'
 /** Reads outside of the transaction, each on whatever connection the pool has free. */
 export class AutocommitReads {
   readonly #em: SqlEntityManager
+  readonly #write: AbstractSqlConnection
+  readonly #prefersReplicas: boolean
   readonly #owner: TransactionOwner
   readonly #statements: RunningStatements
-  readonly #pending = new Set<Promise<unknown>>()
+  #pending = 0
+  #done: PromiseWithResolvers<void> | undefined
 
   constructor (em: SqlEntityManager, owner: TransactionOwner, statements: RunningStatements) {
     this.#em = em
+    this.#write = em.getConnection('write')
+    this.#prefersReplicas = em.config.get('preferReadReplicas')
     this.#owner = owner
     this.#statements = statements
   }
@@ -23,33 +28,43 @@ export class AutocommitReads {
     return !this.#pool.getClient().getExecutor().adapter.supportsMultipleConnections
   }
 
-  /** Settled when the present ones are done, also those that wait for a connection; `undefined` if there are none. */
-  get done (): Promise<unknown> | undefined {
-    return this.#pending.size === 0 ? undefined : Promise.allSettled(this.#pending)
+  /** Resolves when none is running or waits for a connection; `undefined` if none does. */
+  get done (): Promise<void> | undefined {
+    if (this.#pending === 0) return undefined
+    this.#done ??= Promise.withResolvers()
+    return this.#done.promise
   }
 
-  run<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  async run<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const pool = this.#pool
-    const holders = pool === this.#em.getConnection('write') ? holdersAround(this.#owner, pool) : []
-    const read = acquireConnection(this.#owner, holders, this.#em, arrived => (
-      pool.getClient().getExecutor().provideConnection(async connection => {
-        arrived()
-        try {
-          return await this.#statements.run(connection, use)
-        } catch (error) {
-          await keepUntilLost(error, pool.getClient(), connection)
-          throw error
-        }
-      })
-    ))
-    const forget = (): void => { this.#pending.delete(read) }
-    this.#pending.add(read)
-    read.then(forget, forget)
-    return read
+    const holders = pool === this.#write ? holdersAround(this.#owner, pool) : []
+    this.#pending++
+    try {
+      return await acquireConnection(this.#owner, holders, this.#em, arrived => (
+        pool.getClient().getExecutor().provideConnection(async connection => {
+          arrived()
+          try {
+            return await this.#statements.run(connection, use)
+          } catch (error) {
+            await keepUntilLost(error, pool.getClient(), connection)
+            throw error
+          }
+        })
+      ))
+    } finally {
+      this.#pending--
+      this.#tell()
+    }
+  }
+
+  #tell (): void {
+    if (this.#pending > 0) return
+    this.#done?.resolve()
+    this.#done = undefined
   }
 
   /** A read replica if there is one and MikroORM's `preferReadReplicas` says so. */
   get #pool (): AbstractSqlConnection {
-    return this.#em.getConnection(this.#em.config.get('preferReadReplicas') ? 'read' : 'write')
+    return this.#prefersReplicas ? this.#em.getConnection('read') : this.#write
   }
 }

@@ -39,9 +39,9 @@ export class DeferredKysely extends Kysely<any> {
   }
 
   /** Straight to the connection, where Kysely would have nothing to do but pass it on. */
-  override async executeQuery (...[query, options]: Parameters<Client['executeQuery']>): Promise<any> {
-    if (this.#hasPlugins || options?.signal !== undefined || !isCompiled(query)) return await super.executeQuery(query as never, options)
-    return await this.#transaction.execute(query, this.part, undefined, connection => connection.executeQuery(query))
+  override executeQuery (...[query, options]: Parameters<Client['executeQuery']>): Promise<any> {
+    if (this.#hasPlugins || options?.signal !== undefined || !isCompiled(query)) return super.executeQuery(query as never, options)
+    return this.#transaction.execute(query, this.part, undefined, connection => connection.executeQuery(query))
   }
 
   override get isTransaction (): boolean {

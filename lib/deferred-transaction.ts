@@ -212,6 +212,11 @@ export class DeferredTransaction {
     this.#refusesReads = !reads
   }
 
+  /** The last commit of one that has not begun. */
+  closeIdle (): void {
+    this.#closed = 'commit'
+  }
+
   /**
    * Commits what has begun, if anything has; the next write begins anew, unless it was the `last` commit.
    * Resolves with whether there was anything to commit. Rejects with what the database said, with
@@ -228,14 +233,11 @@ export class DeferredTransaction {
     if (!this.hasBegun) return false
 
     const hasOpenStream = this.#streams.hasOneInTransaction
-    await this.#streams.cutThoseInTransaction()
-    const committed = await this.#end(async transaction => {
-      const failure = this.#failure
-      if (failure === undefined && !hasOpenStream) return await this.#commit(transaction)
-      await this.#rollback(transaction)
-      throw hasOpenStream
-        ? new FST_ORM_STREAM_OPEN(this.#owner.name, 'commit')
-        : new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: failure })
+    if (hasOpenStream) await this.#streams.cutThoseInTransaction()
+    const committed = await this.#end(transaction => {
+      if (hasOpenStream) return this.#rollbackAndThrow(transaction, new FST_ORM_STREAM_OPEN(this.#owner.name, 'commit'))
+      if (this.#failure === undefined) return this.#commit(transaction)
+      return this.#rollbackAndThrow(transaction, new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#failure }))
     })
     if (committed !== undefined) await this.#events.afterCommit(committed.trx)
     return committed !== undefined
@@ -293,7 +295,7 @@ export class DeferredTransaction {
       signal?.throwIfAborted()
       this.#savepoints.note(sql, part)
       try {
-        return await transaction.provideConnection(connection => this.#running.run(connection, use))
+        return await this.#running.run(transaction.connection, use)
       } catch (error) {
         this.#failure ??= error
         throw error
@@ -380,6 +382,11 @@ export class DeferredTransaction {
     } catch (error) {
       this.#owner.report(error, `${this.#owner.name}: the rollback has failed, and the connection was given up`)
     }
+  }
+
+  async #rollbackAndThrow (transaction: PinnedTransaction, error: Error): Promise<void> {
+    await this.#rollback(transaction)
+    throw error
   }
 
   #assertNoStream (sql: string): void {

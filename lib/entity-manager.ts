@@ -47,7 +47,8 @@ const methods = {
    * EntityManager that was handed to another context would silently act as that context's own.
    */
   getContext (this: ContextEntityManager): EntityManager {
-    return this[UNIT_OF_WORK].isCurrent ? TransactionContext.getEntityManager(this.name) ?? this : this
+    const inner = TransactionContext.getEntityManager(this.name) // asked first: it is asked often, and there is rarely one
+    return inner !== undefined && this[UNIT_OF_WORK].isCurrent ? inner : this
   },
 
   /**
@@ -137,7 +138,9 @@ const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'set
 export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEntityManager {
   const { sandbox, name } = unit.owner
   const fork = sandbox === undefined ? em.fork({ disableContextResolution: true }) : sandbox.fork(em, name)
-  return Object.assign(fork, methods, { [UNIT_OF_WORK]: unit }) as unknown as SqlEntityManager
+  const ours = Object.assign(fork, methods) as unknown as ContextEntityManager
+  ours[UNIT_OF_WORK] = unit
+  return ours
 }
 
 /** Makes the global EntityManager call the methods of a context's, where it is one's. Returns what undoes it. */

@@ -45,17 +45,18 @@ interface ConnectionInternals {
  */
 export class PinnedTransaction {
   readonly trx: ControlledTransaction
-  readonly #connection: ConnectionInternals
+  /** What it runs on. Whoever uses it sees to it that one statement follows the other. */
+  readonly connection: DatabaseConnection
+  readonly #internals: ConnectionInternals
   readonly #pinned: Held<Client>
-  readonly #held: DatabaseConnection
 
   /** `COMMIT` was sent, and the connection died: it may have been committed, or not. */
   isInDoubt = false
 
-  private constructor (connection: ConnectionInternals, pinned: Held<Client>, held: DatabaseConnection, trx: ControlledTransaction) {
-    this.#connection = connection
+  private constructor (internals: ConnectionInternals, pinned: Held<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
+    this.#internals = internals
     this.#pinned = pinned
-    this.#held = held
+    this.connection = connection
     this.trx = trx
   }
 
@@ -84,11 +85,6 @@ export class PinnedTransaction {
     }
   }
 
-  /** Lends the connection to `use`. Whoever calls sees to it that one user follows the other. */
-  provideConnection<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    return use(this.#held)
-  }
-
   async commit (): Promise<void> {
     try {
       await this.trx.commit().execute()
@@ -99,19 +95,19 @@ export class PinnedTransaction {
     } finally {
       await this.#pinned.release()
     }
-    this.#connection.logQuery(this.#connection.platform.getCommitTransactionSQL())
+    this.#internals.logQuery(this.#internals.platform.getCommitTransactionSQL())
   }
 
   async rollback (): Promise<void> {
     try {
       await this.trx.rollback().execute()
     } catch (error) {
-      await keepUntilLost(error, this.#pinned.resource, this.#held)
+      await keepUntilLost(error, this.#pinned.resource, this.connection)
       throw error
     } finally {
       await this.#pinned.release()
     }
-    this.#connection.logQuery(this.#connection.platform.getRollbackTransactionSQL())
+    this.#internals.logQuery(this.#internals.platform.getRollbackTransactionSQL())
   }
 }
 

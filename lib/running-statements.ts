@@ -19,15 +19,18 @@ export class RunningStatements {
     return this.#cancelled
   }
 
-  run<T> (connection: DatabaseConnection, use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  async run<T> (connection: DatabaseConnection, use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const running = use(connection)
-    const forget = (): void => { this.#running.delete(connection) }
     this.#running.set(connection, running)
-    running.then(forget, error => {
-      forget()
+    try {
+      const result = await running
+      this.#running.delete(connection)
+      return result
+    } catch (error) {
+      this.#running.delete(connection)
       noteErrorOfDriver(error)
-    })
-    return running
+      throw error
+    }
   }
 
   /**

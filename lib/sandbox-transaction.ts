@@ -23,10 +23,10 @@ export class SandboxTransaction {
   /** Why nothing more can be done in it. */
   #isOver: string | undefined
 
-  private constructor (client: Client, rules: TransactionRules, pinned: PinnedTransaction, connection: DatabaseConnection) {
+  private constructor (client: Client, rules: TransactionRules, pinned: PinnedTransaction) {
     this.#client = client
     this.#pinned = pinned
-    this.#connection = connection
+    this.#connection = pinned.connection
     this.rules = rules
   }
 
@@ -34,8 +34,7 @@ export class SandboxTransaction {
   static async begin (real: AbstractSqlConnection, client: Client, arrived: () => void): Promise<SandboxTransaction> {
     const pool = viewOf(real, { getClient: () => client })
     const pinned = await PinnedTransaction.begin(pool, {}, arrived)
-    const connection = await pinned.provideConnection(async connection => connection)
-    return new SandboxTransaction(client, await rulesOf(pool, pinned.trx), pinned, connection)
+    return new SandboxTransaction(client, await rulesOf(pool, pinned.trx), pinned)
   }
 
   get introspection (): Client['introspection'] {

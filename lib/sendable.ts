@@ -6,16 +6,23 @@ import { validateHeaderName, validateHeaderValue } from 'node:http'
  * answered is not committed. Of a web `Response`, it sets the status, as Fastify is about to: it may say not to commit.
  */
 export function assertSendable (reply: FastifyReply, payload: unknown): void {
-  const isResponse = Object.prototype.toString.call(payload) === '[object Response]'
-  const body = isResponse ? bodyOf(reply, payload as Response) : payload
-  for (const [name, value] of Object.entries(reply.getHeaders())) {
+  const body = isResponse(payload) ? bodyOf(reply, payload) : payload
+  const headers = reply.getHeaders()
+  for (const name in headers) {
+    const value = headers[name]
     validateHeaderName(name)
-    for (const item of Array.isArray(value) ? value : [value]) validateHeaderValue(name, item as string)
+    if (Array.isArray(value)) for (const item of value) validateHeaderValue(name, item)
+    else validateHeaderValue(name, value as string)
   }
+  if (typeof body === 'string') return
   if (!isBody(body)) throw new TypeError(`A reply cannot be sent whose payload is neither a string nor a buffer nor a stream, but of type ${typeof body}`)
   if ((body as ReadableStream | null)?.locked === true || (body as NodeJS.ReadableStream & { errored?: unknown } | null)?.errored != null) {
     throw new TypeError('A stream cannot be sent that somebody reads already, or that has failed', { cause: (body as { errored?: unknown }).errored })
   }
+}
+
+function isResponse (payload: unknown): payload is Response {
+  return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
 function bodyOf (reply: FastifyReply, response: Response): unknown {
@@ -25,7 +32,7 @@ function bodyOf (reply: FastifyReply, response: Response): unknown {
 }
 
 function isBody (body: any): boolean {
-  return body == null || typeof body === 'string' || Buffer.isBuffer(body) ||
+  return body == null || Buffer.isBuffer(body) ||
     typeof body.pipe === 'function' || typeof body.getReader === 'function'
 }
 

@@ -6,7 +6,7 @@ import type { TransactionOwner } from './transaction-owner.ts'
 /** The transaction whose start the caller has been told of, and which waits for the caller. */
 const starting = new AsyncLocalStorage<TransactionEvents>()
 
-/** Tells MikroORM's subscribers of a context's transaction. */
+/** Tells MikroORM's subscribers of a context's transaction. Methods give `undefined` where there is nobody to tell. */
 export class TransactionEvents {
   readonly #em: EntityManager
   readonly #owner: TransactionOwner
@@ -21,41 +21,48 @@ export class TransactionEvents {
     return starting.getStore() === this
   }
 
-  async beforeStart (): Promise<void> {
-    await starting.run(this, () => this.#send(EventType.beforeTransactionStart, undefined, { topLevelTransaction: true }))
+  beforeStart (): Promise<void> | undefined {
+    return this.#sendOfStart(EventType.beforeTransactionStart)
   }
 
-  async afterStart (trx: ControlledTransaction): Promise<void> {
-    await starting.run(this, () => this.#send(EventType.afterTransactionStart, trx, { topLevelTransaction: true }))
+  afterStart (trx: ControlledTransaction): Promise<void> | undefined {
+    return this.#sendOfStart(EventType.afterTransactionStart, trx)
   }
 
-  async beforeCommit (trx: ControlledTransaction): Promise<void> {
-    await this.#send(EventType.beforeTransactionCommit, trx)
+  beforeCommit (trx: ControlledTransaction): Promise<void> | undefined {
+    return this.#hasSubscribers ? this.#send(EventType.beforeTransactionCommit, trx) : undefined
   }
 
-  async afterCommit (trx: ControlledTransaction): Promise<void> {
-    await this.#sendSafely(EventType.afterTransactionCommit, trx)
+  afterCommit (trx: ControlledTransaction): Promise<void> | undefined {
+    return this.#sendSafely(EventType.afterTransactionCommit, trx)
   }
 
-  async beforeRollback (trx: ControlledTransaction): Promise<void> {
-    await this.#sendSafely(EventType.beforeTransactionRollback, trx)
+  beforeRollback (trx: ControlledTransaction): Promise<void> | undefined {
+    return this.#sendSafely(EventType.beforeTransactionRollback, trx)
   }
 
-  async afterRollback (trx: ControlledTransaction): Promise<void> {
-    await this.#sendSafely(EventType.afterTransactionRollback, trx)
+  afterRollback (trx: ControlledTransaction): Promise<void> | undefined {
+    return this.#sendSafely(EventType.afterTransactionRollback, trx)
+  }
+
+  get #hasSubscribers (): boolean {
+    return this.#em.getEventManager().getSubscribers().size > 0
   }
 
   async #send (event: TransactionEventType, trx?: ControlledTransaction, context?: { topLevelTransaction: boolean }): Promise<void> {
-    if (this.#em.getEventManager().getSubscribers().size === 0) return
     await new TransactionEventBroadcaster(this.#em, context).dispatchEvent(event, trx)
   }
 
+  #sendOfStart (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> | undefined {
+    if (!this.#hasSubscribers) return undefined
+    return starting.run(this, () => this.#send(event, trx, { topLevelTransaction: true }))
+  }
+
   /** Of what is decided: a subscriber that throws changes nothing about it. */
-  async #sendSafely (event: TransactionEventType, trx: ControlledTransaction): Promise<void> {
-    try {
-      await this.#send(event, trx)
-    } catch (error) {
+  #sendSafely (event: TransactionEventType, trx: ControlledTransaction): Promise<void> | undefined {
+    if (!this.#hasSubscribers) return undefined
+    return this.#send(event, trx).catch(error => {
       this.#owner.report(error, `${this.#owner.name}: a subscriber to ${event} has failed`)
-    }
+    })
   }
 }

@@ -85,8 +85,8 @@ export function onPostgres (name: string, run: Run): void {
     await admin.connect()
     await admin.query(`create database ${dbName}`)
     t.teardown(async () => {
-      // of those that cancel queries, Kysely 0.29.6 awaits no end, and listens to no error
-      const cancelling = `select 1 from pg_stat_activity where datname = '${dbName}' and query like 'select pg_cancel_backend%'`
+      // of those that cancel queries, or are about to, Kysely 0.29.6 awaits no end, and listens to no error
+      const cancelling = `select 1 from pg_stat_activity where datname = '${dbName}' and (query = '' or query like 'select pg_cancel_backend%')`
       await until(async () => (await admin.query(cancelling)).rowCount === 0)
       await admin.query(`drop database ${dbName} with (force)`)
       await admin.end()
