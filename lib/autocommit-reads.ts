@@ -53,14 +53,11 @@ export class AutocommitReads {
       ))
     } finally {
       this.#pending--
-      this.#tell()
+      if (this.#pending === 0) {
+        this.#done?.resolve()
+        this.#done = undefined
+      }
     }
-  }
-
-  #tell (): void {
-    if (this.#pending > 0) return
-    this.#done?.resolve()
-    this.#done = undefined
   }
 
   /** A read replica if there is one and MikroORM's `preferReadReplicas` says so. */

@@ -16,7 +16,6 @@ export class SandboxTransaction {
   readonly rules: TransactionRules
   readonly #client: Client
   readonly #pinned: PinnedTransaction
-  readonly #connection: DatabaseConnection
   readonly #running = new RunningStatements()
   readonly #queue = new SandboxQueue(this.root)
   readonly #ofContexts = new WeakMap<object, SandboxSavepoint>()
@@ -26,7 +25,6 @@ export class SandboxTransaction {
   private constructor (client: Client, rules: TransactionRules, pinned: PinnedTransaction) {
     this.#client = client
     this.#pinned = pinned
-    this.#connection = pinned.connection
     this.rules = rules
   }
 
@@ -81,7 +79,7 @@ export class SandboxTransaction {
   async execute (who: string, query: Query, options: QueryOptions): Promise<Result> {
     if (endsATransaction(query.sql)) throw withCallersLine(() => new FST_ORM_SANDBOX_REFUSED(who, shorten(query.sql)))
     this.#assertOpen(who)
-    return await this.#running.run(this.#connection, connection => connection.executeQuery(query, options))
+    return await this.#running.run(this.#pinned.connection, connection => connection.executeQuery(query, options))
   }
 
   /** A command of the transaction itself, in one's turn. */
@@ -91,12 +89,12 @@ export class SandboxTransaction {
   }
 
   async collectSessionInfo (): Promise<void> {
-    await this.#connection.collectSessionInfo?.()
+    await this.#pinned.connection.collectSessionInfo?.()
   }
 
   /** Cancels the statement that is running. */
   async cancel (...args: Parameters<NonNullable<DatabaseConnection['cancelQuery']>>): Promise<void> {
-    await this.#connection.cancelQuery?.(...args)
+    await this.#pinned.connection.cancelQuery?.(...args)
   }
 
   /** The database has ended it by itself. */

@@ -73,9 +73,9 @@ export class Work {
     return this.#units.reduce((sum, unit) => sum + unit.connectionsOf(pool), 0)
   }
 
-  /** Flushes every unit of work, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
-  flush (): Promise<void> | undefined {
-    return this.#flush(this.#units)
+  /** Flushes these units of work, by default every one, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
+  flush (units: readonly UnitOfWork[] = this.#units): Promise<void> | undefined {
+    return units.some(unit => unit.needsFlush) ? this.#flushAll(units) : undefined
   }
 
   /**
@@ -87,7 +87,7 @@ export class Work {
     const announced = new Set<UnitOfWork>()
     const { beforeCommit } = this.#owner
     for (let hasMore = true; hasMore;) {
-      await this.#flush(units)
+      await this.flush(units)
       if (this.#owner.ending !== undefined) return
       hasMore = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
       if (beforeCommit === undefined) continue
@@ -265,10 +265,6 @@ export class Work {
 
   #refuse (what: string, transaction: string): never {
     throw new FST_ORM_TRANSACTION_OPEN(this.#owner.name, `${what} would end ${transaction}`, 'Return from it, which commits, or throw, which rolls back; give parallel work a context of its own: runInContext()')
-  }
-
-  #flush (units: readonly UnitOfWork[]): Promise<void> | undefined {
-    return units.some(unit => unit.needsFlush) ? this.#flushAll(units) : undefined
   }
 
   /** Until nothing is left: a subscriber to the flush of one database may change what is in another. */
