@@ -53,24 +53,27 @@ export class DeferredKysely extends Kysely<any> {
   }
 
   override get introspection (): Client['introspection'] {
-    return (this.#transaction.trx ?? this.#client).introspection
+    const { hasBegun, trx } = this.#transaction
+    if (!hasBegun || trx !== undefined) return (trx ?? this.#client).introspection
+    // of Kysely 0.29.6, for PostgreSQL and SQLite: it takes the Kysely that it asks
+    return Reflect.construct(this.#client.introspection.constructor, [this.withoutPlugins()])
   }
 
   /** What stands for the savepoint is a view of the same transaction. */
   savepoint (name: string): Command<DeferredKysely> {
     return command(async () => {
       const savepoint = new Savepoint(this.part)
-      await this.#transaction.openSavepoint(savepoint, trx => trx.savepoint(name).execute())
+      await this.#transaction.openSavepoint(savepoint, transaction => transaction.savepoint(name))
       return new DeferredKysely(this.#transaction, this.#client, savepoint)
     })
   }
 
   releaseSavepoint (name: string): Command<void> {
-    return command(() => this.#transaction.releaseSavepoint(this.part, trx => trx.releaseSavepoint(name as never).execute()))
+    return command(() => this.#transaction.releaseSavepoint(this.part, transaction => transaction.releaseSavepoint(name)))
   }
 
   rollbackToSavepoint (name: string): Command<void> {
-    return command(() => this.#transaction.rollbackToSavepoint(this.part, trx => trx.rollbackToSavepoint(name as never).execute()))
+    return command(() => this.#transaction.rollbackToSavepoint(this.part, transaction => transaction.rollbackToSavepoint(name)))
   }
 
   commit (): Command<boolean> {

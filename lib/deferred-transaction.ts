@@ -4,11 +4,11 @@ import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
 import { probeFor } from './dying-connection.ts'
 import { hold } from './hold.ts'
+import { KyselyTransaction } from './kysely-transaction.ts'
 import { OpenStreams } from './open-streams.ts'
 import type { TransactionMode, TransactionOptions } from './options.ts'
-import {
-  PinnedTransaction, type DatabaseConnection, type Query, type QueryOptions, type Result, type TransactionSettings
-} from './pinned-transaction.ts'
+import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result, TransactionSettings } from './pinned-transaction.ts'
+import { isPlain, PlainTransaction } from './plain-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { RunningStatements } from './running-statements.ts'
 import { noteTransaction, SANDBOXED } from './sandboxes.ts'
@@ -19,7 +19,6 @@ import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 import { Turns } from './turns.ts'
 
-type Trx = PinnedTransaction['trx']
 type Use<T> = (connection: DatabaseConnection) => Promise<T>
 
 /**
@@ -123,8 +122,8 @@ export class DeferredTransaction {
     return this.#closed === 'rollback'
   }
 
-  /** The real transaction, while there is one. */
-  get trx (): Trx | undefined {
+  /** The real transaction while there is one, if it is one of Kysely's. */
+  get trx (): PinnedTransaction['trx'] {
     return this.#begun?.trx
   }
 
@@ -172,7 +171,7 @@ export class DeferredTransaction {
     await this.#begin(settings)
   }
 
-  async openSavepoint (savepoint: Savepoint, open: (trx: Trx) => Promise<unknown>): Promise<void> {
+  async openSavepoint (savepoint: Savepoint, open: (transaction: PinnedTransaction) => Promise<unknown>): Promise<void> {
     await this.#owner.untilSettled()
     await savepoint.enter()
     this.#savepoints.add(savepoint)
@@ -186,14 +185,14 @@ export class DeferredTransaction {
     savepoint.isOpen = true
   }
 
-  async releaseSavepoint (savepoint: Savepoint, release: (trx: Trx) => Promise<unknown>): Promise<void> {
+  async releaseSavepoint (savepoint: Savepoint, release: (transaction: PinnedTransaction) => Promise<unknown>): Promise<void> {
     // a context that settles inside em.transactional() has released its savepoints with the commit
     if (!this.isCommitted) await this.#command('release savepoint', savepoint, release)
     this.#leave(savepoint)
   }
 
   /** Whatever has failed since the savepoint is mended by it. */
-  async rollbackToSavepoint (savepoint: Savepoint, rollback: (trx: Trx) => Promise<unknown>): Promise<void> {
+  async rollbackToSavepoint (savepoint: Savepoint, rollback: (transaction: PinnedTransaction) => Promise<unknown>): Promise<void> {
     try {
       if (this.isRolledBack) return
       await this.#command('rollback to savepoint', savepoint, rollback)
@@ -274,8 +273,8 @@ export class DeferredTransaction {
     return this.#reads.run(use)
   }
 
-  #command (name: string, part: Savepoint, run: (trx: Trx) => Promise<unknown>): Promise<unknown> {
-    return this.#runInTransaction(name, part, () => run(this.#begun!.trx))
+  #command (name: string, part: Savepoint, run: (transaction: PinnedTransaction) => Promise<unknown>): Promise<unknown> {
+    return this.#runInTransaction(name, part, () => run(this.#begun!))
   }
 
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal): Promise<T> {
@@ -323,12 +322,12 @@ export class DeferredTransaction {
     const holders = this.#streams.hasOneOutsideTransaction ? [this.#owner, ...around] : around
     const { sessionContext = this.#em.getTransactionSessionContext() } = settings
     const transaction = await acquireForTransaction(this.#owner, holders, this.#em, arrived => (
-      PinnedTransaction.begin(pool, { ...settings, sessionContext }, () => {
+      this.#beginOn(pool, { ...settings, sessionContext }, () => {
         arrived()
         if (this.isRolledBack) throw this.#endedError('begin')
       }).catch(error => { throw this.#em.getDriver().convertException(error) })
     ))
-    if (SANDBOXED in pool) await noteTransaction(this.#owner, transaction.trx)
+    if (SANDBOXED in pool) await noteTransaction(this.#owner, transaction.trx!)
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
     this.#owner.hasBegun(this.#em.name)
@@ -341,6 +340,13 @@ export class DeferredTransaction {
       throw error
     }
     return transaction
+  }
+
+  /** Subscribers get a transaction of Kysely's to run statements in. */
+  #beginOn (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void): Promise<PinnedTransaction> {
+    return isPlain(this.#em, pool, settings) && !this.#events.hasSubscribers
+      ? PlainTransaction.begin(pool, arrived)
+      : KyselyTransaction.begin(pool, settings, arrived)
   }
 
   /** Ends what has begun in its turn, after every statement that was accepted before. */

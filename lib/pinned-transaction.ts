@@ -1,9 +1,6 @@
-import {
-  BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type IsolationLevel, type Kysely, type SessionContext
-} from '@mikro-orm/sql'
+import type { AbstractSqlConnection, AbstractSqlPlatform, IsolationLevel, Kysely, SessionContext } from '@mikro-orm/sql'
 import { keepUntilLost } from './dying-connection.ts'
-import { hold, type Held } from './hold.ts'
-import { SANDBOXED } from './sandboxes.ts'
+import type { Held } from './hold.ts'
 
 export interface TransactionSettings {
   isolationLevel?: IsolationLevel | `${IsolationLevel}`
@@ -26,106 +23,68 @@ export interface Result {
 }
 
 /**
- * What `AbstractSqlConnection.begin()` uses and does not publish (MikroORM 7.2.1). `begin()` itself cannot be told
- * which connection to use. Every use of an internal of MikroORM's connections is in this file.
- */
-interface ConnectionInternals {
-  platform: AbstractSqlPlatform
-  applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext): Promise<void>
-  logQuery (sql: string): void
-}
-
-/**
  * A real transaction on a connection of its own, which is back in the pool after `commit()` and `rollback()` whatever
  * they do.
  *
- * A transaction that `startTransaction()` begins straight on the pool keeps its connection for ever when `BEGIN`,
- * `COMMIT` or `ROLLBACK` fails (kysely-org/kysely#1990, seen in 0.29.6). So the connection is taken first, in a way
- * that gives it back in a `finally`, and the transaction begins on it.
+ * A transaction that Kysely's `startTransaction()` begins straight on the pool keeps its connection for ever when
+ * `BEGIN`, `COMMIT` or `ROLLBACK` fails (kysely-org/kysely#1990, seen in 0.29.6). So the connection is taken first, in a
+ * way that gives it back in a `finally`, and the transaction begins on it.
  */
-export class PinnedTransaction {
-  readonly trx: ControlledTransaction
+export abstract class PinnedTransaction {
   /** What it runs on. Whoever uses it sees to it that one statement follows the other. */
   readonly connection: DatabaseConnection
-  readonly #internals: ConnectionInternals
-  readonly #pinned: Held<Client>
+  readonly #pool: AbstractSqlConnection
+  readonly #pinned: Held<unknown>
 
   /** `COMMIT` was sent, and the connection died: it may have been committed, or not. */
   isInDoubt = false
 
-  private constructor (internals: ConnectionInternals, pinned: Held<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
-    this.#internals = internals
+  protected constructor (pool: AbstractSqlConnection, pinned: Held<unknown>, connection: DatabaseConnection) {
+    this.#pool = pool
     this.#pinned = pinned
     this.connection = connection
-    this.trx = trx
   }
 
-  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
-  static async begin (connection: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void): Promise<PinnedTransaction> {
-    await connection.ensureConnection()
-    const internals = connection as unknown as ConnectionInternals
-    const pinned = await hold<Client>(use => connection.getClient().connection().execute(client => {
-      arrived()
-      const isQueryOnly = settings.readOnly === true && connection instanceof BaseSqliteConnection && !(SANDBOXED in connection)
-      return isQueryOnly ? withQueryOnly(connection, client, use) : use(client)
-    }))
-    // now: where `BEGIN` fails, its client lends its connection to nobody any more (the same issue)
-    const held = await pinned.resource.getExecutor().provideConnection(async connection => connection)
-    let trx: ControlledTransaction | undefined
-    try {
-      trx = await startTransaction(pinned.resource, settings)
-      for (const sql of internals.platform.getBeginTransactionSQL(settings as BeginOptions)) internals.logQuery(sql)
-      if (settings.sessionContext !== undefined) await internals.applySessionContext(trx, settings.sessionContext)
-      return new PinnedTransaction(internals, pinned, held, trx)
-    } catch (error) {
-      await trx?.rollback().execute().catch(() => {})
-      await keepUntilLost(error, pinned.resource, held)
-      await pinned.release()
-      throw error
-    }
-  }
+  /** Kysely's, for whoever wants to run statements in it, if it is one of Kysely's. */
+  abstract readonly trx: ControlledTransaction | undefined
+  abstract savepoint (name: string): Promise<unknown>
+  abstract releaseSavepoint (name: string): Promise<unknown>
+  abstract rollbackToSavepoint (name: string): Promise<unknown>
+  protected abstract sendCommit (): Promise<unknown>
+  protected abstract sendRollback (): Promise<unknown>
 
   async commit (): Promise<void> {
     try {
-      await this.trx.commit().execute()
+      await this.sendCommit()
     } catch (error) {
       // SQLite leaves the transaction open when a deferred constraint fails; where it has been closed, this does nothing
-      await this.trx.rollback().execute().catch(() => { this.isInDoubt = true })
+      await this.sendRollback().catch(() => { this.isInDoubt = true })
       throw error
     } finally {
       await this.#pinned.release()
     }
-    this.#internals.logQuery(this.#internals.platform.getCommitTransactionSQL())
+    logQuery(this.#pool, platformOf(this.#pool).getCommitTransactionSQL())
   }
 
   async rollback (): Promise<void> {
     try {
-      await this.trx.rollback().execute()
+      await this.sendRollback()
     } catch (error) {
-      await keepUntilLost(error, this.#pinned.resource, this.connection)
+      await keepUntilLost(error, this.#pool.getClient(), this.connection)
       throw error
     } finally {
       await this.#pinned.release()
     }
-    this.#internals.logQuery(this.#internals.platform.getRollbackTransactionSQL())
+    logQuery(this.#pool, platformOf(this.#pool).getRollbackTransactionSQL())
   }
 }
 
-type BeginOptions = Parameters<AbstractSqlPlatform['getBeginTransactionSQL']>[0]
-
-/** SQLite has no read-only transactions, but connections that refuse to write. */
-async function withQueryOnly (connection: AbstractSqlConnection, client: Client, use: (client: Client) => Promise<void>): Promise<void> {
-  await connection.execute('pragma query_only = on', [], 'run', client)
-  try {
-    await use(client)
-  } finally {
-    await connection.execute('pragma query_only = off', [], 'run', client)
-  }
+/** As `AbstractSqlConnection.begin()` and its kin do, with a method that MikroORM 7.2.1 does not publish. */
+export function logQuery (pool: AbstractSqlConnection, sql: string): void {
+  (pool as unknown as { logQuery (sql: string): void }).logQuery(sql)
 }
 
-function startTransaction (client: Client, { isolationLevel, readOnly }: TransactionSettings): Promise<ControlledTransaction> {
-  let builder = client.startTransaction()
-  if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
-  if (readOnly === true) builder = builder.setAccessMode('read only')
-  return builder.execute()
+/** Which MikroORM 7.2.1 types as any platform. */
+export function platformOf (pool: AbstractSqlConnection): AbstractSqlPlatform {
+  return pool.getPlatform() as AbstractSqlPlatform
 }

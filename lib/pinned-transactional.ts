@@ -1,7 +1,8 @@
 import { EventType, type EntityManager, type TransactionEventBroadcaster } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
+import { KyselyTransaction } from './kysely-transaction.ts'
+import type { ControlledTransaction, TransactionSettings } from './pinned-transaction.ts'
 import { runInTransaction } from './sandboxes.ts'
-import { PinnedTransaction, type ControlledTransaction, type TransactionSettings } from './pinned-transaction.ts'
 
 interface Options extends TransactionSettings {
   eventBroadcaster?: TransactionEventBroadcaster
@@ -43,7 +44,7 @@ async function runPinned<T> (
   const convert = (error: Error): never => { throw em.getDriver().convertException(error) }
 
   await tell(EventType.beforeTransactionStart)
-  const transaction = await PinnedTransaction.begin(connection, settings, () => {}).catch(convert)
+  const transaction = await KyselyTransaction.begin(connection, settings, () => {}).catch(convert)
   const { trx } = transaction
   let result: T
   try {

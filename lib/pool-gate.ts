@@ -1,4 +1,5 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
+import { driverOptionsOf } from './driver-options.ts'
 import { SANDBOXED } from './sandboxes.ts'
 
 /** What drivers do without a size (pg 8.23, mysql2 3). */
@@ -70,9 +71,7 @@ export class PoolGate {
 }
 
 function sizeOf (em: SqlEntityManager): number {
-  const options: unknown = em.config.get('driverOptions')
-  // a Kysely or a dialect of the user's own, whose size is not known
-  if (typeof options !== 'object' || options === null || 'getExecutor' in options || 'createDriver' in options) return Infinity
-  const { max, connectionLimit } = options as { max?: number, connectionLimit?: number }
-  return max ?? connectionLimit ?? em.config.get('pool').max ?? DEFAULT_SIZE
+  const options = driverOptionsOf(em)
+  if (options === undefined) return Infinity
+  return options.max ?? options.connectionLimit ?? em.config.get('pool').max ?? DEFAULT_SIZE
 }

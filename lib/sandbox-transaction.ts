@@ -1,6 +1,7 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, withCallersLine } from './errors.ts'
-import { PinnedTransaction, type ControlledTransaction, type DatabaseConnection, type Query, type QueryOptions, type Result } from './pinned-transaction.ts'
+import { KyselyTransaction } from './kysely-transaction.ts'
+import type { ControlledTransaction, DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 import { RunningStatements } from './running-statements.ts'
 import { viewOf } from './sandbox-connection.ts'
 import { SandboxQueue } from './sandbox-queue.ts'
@@ -15,14 +16,14 @@ export class SandboxTransaction {
   readonly root: SandboxSavepoint = new SandboxSavepoint(this, 'the sandbox', true)
   readonly rules: TransactionRules
   readonly #client: Client
-  readonly #pinned: PinnedTransaction
+  readonly #pinned: KyselyTransaction
   readonly #running = new RunningStatements()
   readonly #queue = new SandboxQueue(this.root)
   readonly #ofContexts = new WeakMap<object, SandboxSavepoint>()
   /** Why nothing more can be done in it. */
   #isOver: string | undefined
 
-  private constructor (client: Client, rules: TransactionRules, pinned: PinnedTransaction) {
+  private constructor (client: Client, rules: TransactionRules, pinned: KyselyTransaction) {
     this.#client = client
     this.#pinned = pinned
     this.rules = rules
@@ -31,7 +32,7 @@ export class SandboxTransaction {
   /** On a connection of the pool of `client`. If `arrived` throws when there is one, it goes back. */
   static async begin (real: AbstractSqlConnection, client: Client, arrived: () => void): Promise<SandboxTransaction> {
     const pool = viewOf(real, { getClient: () => client })
-    const pinned = await PinnedTransaction.begin(pool, {}, arrived)
+    const pinned = await KyselyTransaction.begin(pool, {}, arrived)
     return new SandboxTransaction(client, await rulesOf(pool, pinned.trx), pinned)
   }
 

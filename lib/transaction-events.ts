@@ -21,32 +21,32 @@ export class TransactionEvents {
     return starting.getStore() === this
   }
 
+  get hasSubscribers (): boolean {
+    return this.#em.getEventManager().getSubscribers().size > 0
+  }
+
   beforeStart (): Promise<void> | undefined {
     return this.#sendOfStart(EventType.beforeTransactionStart)
   }
 
-  afterStart (trx: ControlledTransaction): Promise<void> | undefined {
+  afterStart (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendOfStart(EventType.afterTransactionStart, trx)
   }
 
-  beforeCommit (trx: ControlledTransaction): Promise<void> | undefined {
-    return this.#hasSubscribers ? this.#send(EventType.beforeTransactionCommit, trx) : undefined
+  beforeCommit (trx?: ControlledTransaction): Promise<void> | undefined {
+    return this.hasSubscribers ? this.#send(EventType.beforeTransactionCommit, trx) : undefined
   }
 
-  afterCommit (trx: ControlledTransaction): Promise<void> | undefined {
+  afterCommit (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendSafely(EventType.afterTransactionCommit, trx)
   }
 
-  beforeRollback (trx: ControlledTransaction): Promise<void> | undefined {
+  beforeRollback (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendSafely(EventType.beforeTransactionRollback, trx)
   }
 
-  afterRollback (trx: ControlledTransaction): Promise<void> | undefined {
+  afterRollback (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendSafely(EventType.afterTransactionRollback, trx)
-  }
-
-  get #hasSubscribers (): boolean {
-    return this.#em.getEventManager().getSubscribers().size > 0
   }
 
   async #send (event: TransactionEventType, trx?: ControlledTransaction, context?: { topLevelTransaction: boolean }): Promise<void> {
@@ -54,13 +54,13 @@ export class TransactionEvents {
   }
 
   #sendOfStart (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> | undefined {
-    if (!this.#hasSubscribers) return undefined
+    if (!this.hasSubscribers) return undefined
     return starting.run(this, () => this.#send(event, trx, { topLevelTransaction: true }))
   }
 
   /** Of what is decided: a subscriber that throws changes nothing about it. */
-  #sendSafely (event: TransactionEventType, trx: ControlledTransaction): Promise<void> | undefined {
-    if (!this.#hasSubscribers) return undefined
+  #sendSafely (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> | undefined {
+    if (!this.hasSubscribers) return undefined
     return this.#send(event, trx).catch(error => {
       this.#owner.report(error, `${this.#owner.name}: a subscriber to ${event} has failed`)
     })

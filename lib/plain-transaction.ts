@@ -1,0 +1,75 @@
+import { BasePostgreSqlPlatform, BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type SqlEntityManager } from '@mikro-orm/sql'
+import { driverOptionsOf } from './driver-options.ts'
+import { keepUntilLost } from './dying-connection.ts'
+import { hold, type Held } from './hold.ts'
+import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type Query, type TransactionSettings } from './pinned-transaction.ts'
+import { SANDBOXED } from './sandboxes.ts'
+
+/**
+ * A transaction that is nothing but `begin`, `commit` and `rollback` on its connection, which is all that Kysely's drivers
+ * for PostgreSQL and SQLite send (0.29.6). Kysely's own lends that connection three times over, which takes as long as
+ * half an insert.
+ */
+export class PlainTransaction extends PinnedTransaction {
+  readonly trx: undefined
+  readonly #platform: AbstractSqlPlatform
+
+  private constructor (pool: AbstractSqlConnection, pinned: Held<DatabaseConnection>) {
+    super(pool, pinned, pinned.resource)
+    this.#platform = platformOf(pool)
+  }
+
+  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
+  static async begin (pool: AbstractSqlConnection, arrived: () => void): Promise<PlainTransaction> {
+    await pool.ensureConnection()
+    const pinned = await hold<DatabaseConnection>(use => pool.getClient().getExecutor().provideConnection(connection => {
+      arrived()
+      return use(connection)
+    }))
+    try {
+      await pinned.resource.executeQuery(BEGIN)
+    } catch (error) {
+      await keepUntilLost(error, pool.getClient(), pinned.resource)
+      await pinned.release()
+      throw error
+    }
+    logQuery(pool, BEGIN.sql)
+    return new PlainTransaction(pool, pinned)
+  }
+
+  savepoint (name: string): Promise<unknown> {
+    return this.connection.executeQuery(statement(this.#platform.getSavepointSQL(name)))
+  }
+
+  releaseSavepoint (name: string): Promise<unknown> {
+    return this.connection.executeQuery(statement(this.#platform.getReleaseSavepointSQL(name)))
+  }
+
+  rollbackToSavepoint (name: string): Promise<unknown> {
+    return this.connection.executeQuery(statement(this.#platform.getRollbackToSavepointSQL(name)))
+  }
+
+  protected sendCommit (): Promise<unknown> {
+    return this.connection.executeQuery(COMMIT)
+  }
+
+  protected sendRollback (): Promise<unknown> {
+    return this.connection.executeQuery(ROLLBACK)
+  }
+}
+
+/** Whether a transaction with these settings begins with `begin` alone, and the driver is one that sends just that. */
+export function isPlain (em: SqlEntityManager, pool: AbstractSqlConnection, { isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
+  if (isolationLevel !== undefined || readOnly === true || sessionContext !== undefined) return false
+  const isKnown = pool instanceof BaseSqliteConnection || pool.getPlatform() instanceof BasePostgreSqlPlatform
+  return isKnown && !(SANDBOXED in pool) && driverOptionsOf(em) !== undefined
+}
+
+/** As Kysely's `CompiledQuery.raw()` makes it, which MikroORM does not export. */
+function statement (sql: string): Query {
+  return { sql, parameters: [], query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: sql } } as Query
+}
+
+const BEGIN = statement('begin')
+const COMMIT = statement('commit')
+const ROLLBACK = statement('rollback')
