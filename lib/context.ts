@@ -222,26 +222,36 @@ export abstract class Context {
     let isDecided = false
     try {
       await work.untilOthersHaveRun()
-      if (this.#ending === undefined && work.isIdle) {
-        this.#ending = ending
+      if (this.endIdle(ending)) return
+      await work.inTurn(async () => {
+        if (this.#ending === undefined) await work.prepareCommit()
+        if (this.#ending !== undefined) return
+        work.assertComplete()
+        this.#ending = ending // decided: from here on nothing overtakes the commit
         isDecided = true
-        work.close()
-      } else {
-        await work.inTurn(async () => {
-          if (this.#ending === undefined) await work.prepareCommit()
-          if (this.#ending !== undefined) return
-          work.assertComplete()
-          this.#ending = ending // decided: from here on nothing overtakes the commit
-          isDecided = true
-          await work.commit({ last: true })
-        })
-      }
+        await work.commit({ last: true })
+      })
     } catch (error) {
       if (isDecided) await this.#settle(work, ending, 'commitFailed', error)
       else await this.rollback(ending, error)
       throw error
     }
     if (isDecided) await this.#settle(work, ending, 'committed')
+  }
+
+  /** Before the context ends: resolves when what nobody has awaited is on its way; see `Work`. */
+  untilOthersHaveRun (): Promise<unknown> | undefined {
+    return this.#work?.untilOthersHaveRun()
+  }
+
+  /** Ends a context that has only read, which takes no time. Returns whether it has ended, by now or before. */
+  endIdle (ending: Ending): boolean {
+    const work = this.#work
+    if (this.#ending !== undefined) return true
+    if (work?.isIdle !== true) return false
+    work.close()
+    this.#settle(work, ending, 'committed')
+    return true
   }
 
   /**
@@ -325,11 +335,11 @@ export abstract class Context {
     this.onEnd()
   }
 
-  async #settle (work: Work, ending: Ending, outcome: 'committed' | 'commitFailed', error?: unknown): Promise<void> {
+  #settle (work: Work, ending: Ending, outcome: 'committed' | 'commitFailed', error?: unknown): Promise<void> | void {
     this.#end(ending, outcome)
     work.tell(ending, outcome, error)
-    if (!work.hooks.isEmpty) await (outcome === 'committed' ? work.runAfterCommit() : work.runAfterRollback())
-    this.#settled()
+    if (work.hooks.isEmpty) return this.#settled()
+    return (outcome === 'committed' ? work.runAfterCommit() : work.runAfterRollback()).then(() => this.#settled())
   }
 
   #settled (): void {

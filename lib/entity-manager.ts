@@ -59,10 +59,10 @@ const methods = {
     if (!this[UNIT_OF_WORK].keepsTransactionContext) inherited(this).resetTransactionContext.call(this)
   },
 
-  async flush (this: ContextEntityManager): Promise<void> {
+  flush (this: ContextEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
     const unit = this[UNIT_OF_WORK]
-    await (this.getContext(false) === this ? unit.flushes.run(() => unit.failWith(flush)) : flush())
+    return this.getContext(false) === this ? unit.flushes.run(() => unit.failWith(flush)) : flush()
   },
 
   /**

@@ -13,7 +13,7 @@ export class FlushQueue {
 
   /** No flush is running or waiting. */
   get isIdle (): boolean {
-    return this.#turns.isIdle
+    return !this.#turns.isTaken
   }
 
   run (flush: () => Promise<void>): Promise<void> {

@@ -6,7 +6,7 @@ import { show } from './options.ts'
 import { ContextOfRequest } from './request-context.ts'
 import type { Route, RouteHooks, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
-import { assertSendable, watchStream } from './sendable.ts'
+import { assertHeaders, assertPayload, watchStream } from './sendable.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /**
@@ -153,12 +153,18 @@ type PayloadDone = (error: null, payload: string) => void
 
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   const assertStreamIsWhole = watchStream(payload)
-  assertSendable(reply, payload)
+  assertPayload(reply, payload)
   const answer = context.shouldCommit(request, reply)
   const commit = typeof answer === 'boolean' ? answer : await answer
   if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
   if (!commit) return await context.rollback('status')
+  if (!context.hasUncommitted) {
+    await context.untilOthersHaveRun()
+    assertStreamIsWhole()
+    if (context.endIdle('reply')) return
+  }
   await context.flush()
+  assertHeaders(reply)
   assertStreamIsWhole()
   await context.commit('reply')
 }

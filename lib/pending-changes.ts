@@ -27,28 +27,26 @@ function findPendingChanges (em: EntityManager): boolean {
   const toPersist = unitOfWork.getPersistStack() // new entities, and also the items of a collection that was loaded
   for (const entity of toPersist) if (isNew(entity)) return true
 
-  const managed = unitOfWork.getIdentityMap()
-  for (const entity of managed) if (hasChanged(em, entity)) return true
-
+  const managed = unitOfWork.getIdentityMap().values()
   let all: Set<unknown> | undefined
   const isUnmanaged = (entity: unknown): boolean => !(all ??= new Set(managed)).has(entity)
   for (const entity of toPersist) if (isUnmanaged(entity)) return true
-  for (const entity of managed) if (leadsTo(isUnmanaged, entity)) return true
-  return false
+  if (managed.length === 0) return false
+  const comparator = em.getComparator()
+  return managed.some(entity => hasChanged(comparator, isUnmanaged, entity))
 }
 
 function isNew (entity: object): boolean {
   return wrap(entity, true).__originalEntityData === undefined
 }
 
-function hasChanged (em: EntityManager, entity: object): boolean {
-  const { __meta: meta, __originalEntityData: original } = wrap(entity, true)
-  return original === undefined || !em.getComparator().matching(meta.class, original, em.getComparator().prepareEntity(entity))
-}
+type Comparator = ReturnType<EntityManager['getComparator']>
+type Test = (entity: unknown) => boolean
 
-/** Through a relation that has changed, or to an entity that is not looked at otherwise. */
-function leadsTo (isUnmanaged: (entity: unknown) => boolean, entity: object): boolean {
-  const { __meta: meta } = wrap(entity, true)
+/** Itself, or a relation, or something that is not looked at otherwise and that it leads to. */
+function hasChanged (comparator: Comparator, isUnmanaged: Test, entity: object): boolean {
+  const { __meta: meta, __originalEntityData: original } = wrap(entity, true)
+  if (original === undefined || !comparator.matching(meta.class, original, comparator.prepareEntity(entity))) return true
   for (const prop of meta.relations) {
     if (prop.mapToPk === true) continue
     for (const [value] of Utils.unwrapProperty(entity, meta, prop)) {

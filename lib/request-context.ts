@@ -89,8 +89,7 @@ export class ContextOfRequest extends Context {
         return
       }
       // that a websocket closes is how it ends, and nobody's abort
-      const isUpgraded = reply.sent && reply.request.headers.upgrade !== undefined
-      if ((ending === 'close' || isUpgraded) && this.hasUncommitted) {
+      if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
       }
       if (this.ending === undefined) this.run(() => this.rollback(ending)) // never rejects
@@ -99,7 +98,7 @@ export class ContextOfRequest extends Context {
     }
     const isGone = isHttp2(raw) ? raw.stream.destroyed : raw.destroyed
     if (isGone) onClose()
-    else raw.once('close', onClose)
+    else raw.on('close', onClose)
   }
 
   /** A timer may keep the context alive for long, and must not keep the request as well. */

@@ -2,22 +2,28 @@ import type { FastifyReply } from 'fastify'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 
 /**
- * Throws what Fastify 5.12 would throw once all hooks are done, and with them the commit: a request that cannot be
- * answered is not committed. Of a web `Response`, it sets the status, as Fastify is about to: it may say not to commit.
+ * These throw what Fastify 5.12 would throw once all hooks are done, and with them the commit: a request that cannot be
+ * answered is not committed.
  */
-export function assertSendable (reply: FastifyReply, payload: unknown): void {
+
+/** Of a web `Response`, it sets the status, as Fastify is about to: it may say not to commit. */
+export function assertPayload (reply: FastifyReply, payload: unknown): void {
+  if (typeof payload === 'string') return
   const body = isResponse(payload) ? bodyOf(reply, payload) : payload
+  if (!isBody(body)) throw new TypeError(`A reply cannot be sent whose payload is neither a string nor a buffer nor a stream, but of type ${typeof body}`)
+  if ((body as ReadableStream | null)?.locked === true || (body as NodeJS.ReadableStream & { errored?: unknown } | null)?.errored != null) {
+    throw new TypeError('A stream cannot be sent that somebody reads already, or that has failed', { cause: (body as { errored?: unknown }).errored })
+  }
+}
+
+/** Not worth its time where nothing is committed. */
+export function assertHeaders (reply: FastifyReply): void {
   const headers = reply.getHeaders()
   for (const name in headers) {
     const value = headers[name]
     validateHeaderName(name)
     if (Array.isArray(value)) for (const item of value) validateHeaderValue(name, item)
     else validateHeaderValue(name, value as string)
-  }
-  if (typeof body === 'string') return
-  if (!isBody(body)) throw new TypeError(`A reply cannot be sent whose payload is neither a string nor a buffer nor a stream, but of type ${typeof body}`)
-  if ((body as ReadableStream | null)?.locked === true || (body as NodeJS.ReadableStream & { errored?: unknown } | null)?.errored != null) {
-    throw new TypeError('A stream cannot be sent that somebody reads already, or that has failed', { cause: (body as { errored?: unknown }).errored })
   }
 }
 

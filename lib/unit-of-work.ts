@@ -190,7 +190,7 @@ export class UnitOfWork {
   /** The last commit of one that is idle. */
   closeIdle (): void {
     this.#transaction.closeIdle()
-    this.attach()
+    if (!this.#isTransactional) this.attach()
   }
 
   /** Refuses writes, and perhaps `reads`, from the start: for whoever asks a context that has ended. */

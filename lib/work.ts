@@ -197,11 +197,10 @@ export class Work {
    * Before the last commit: a statement that nobody has awaited may still be on its way to the database. Resolves when
    * whoever can go on without waiting for anything has done so, and rejects with a commit that has failed meanwhile.
    */
-  async untilOthersHaveRun (): Promise<void> {
-    if (this.isSettling) return
+  untilOthersHaveRun (): Promise<unknown> | undefined {
+    if (this.isSettling) return undefined
     const before = this.#lastSettling
-    await untilPromisesHaveRun()
-    if (this.#lastSettling !== before) await this.#lastSettling
+    return untilPromisesHaveRun().then(() => this.#lastSettling === before ? undefined : this.#lastSettling)
   }
 
   /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */

@@ -37,6 +37,19 @@ onEachDatabase('a reply that Fastify would refuse to send after the hooks is not
   }
 })
 
+onEachDatabase('one to a request that has only read is an error, too', async (t, { orm, taken }) => {
+  const { get } = await startServer(t, { orm }, app => {
+    const read = { preHandler: async () => { await em().count(Book) } }
+    app.get('/header', read, async (_request, reply) => reply.header('x-title', 'Emma\nPersuasion').send('ok'))
+    app.get('/object', read, async (_request, reply) => reply.type('text/plain').send({ ok: true }))
+    app.get('/well', read, async () => 'ok')
+  })
+  for (const [path, status] of [['/header', 500], ['/object', 500], ['/well', 200]] as const) {
+    t.equal((await get(path)).status, status, path)
+    t.equal(taken(), 0, path)
+  }
+})
+
 onEachDatabase('the status of a web Response counts', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/:status', async request => {

@@ -90,6 +90,16 @@ t.test('white space and case change nothing', async t => {
   })))
 })
 
+t.test('the answer is the same as before, after however many other statements', async t => {
+  for (let time = 0; time < 2; time++) {
+    for (let i = 0; i < 1200; i++) {
+      if (isRead(`select ${i}`) && !isRead(`select f(${i})`) && !isRead(`delete from t where a = ${i}`)) continue
+      t.fail(`select ${i}`)
+    }
+  }
+  t.equal(isRead(`select '${'a'.repeat(2000)}'`), isRead(`select '${'a'.repeat(2000)}'`), 'nor does its length matter')
+})
+
 t.test('a statement of more than a million characters is not looked at', async t => {
   t.equal(isRead(`select '${'a'.repeat(900_000)}'`), true)
   t.equal(isRead(`select '${'a'.repeat(10_000_000)}'`), false)
