@@ -1,6 +1,5 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireConnection, holdersAround } from './connection-wait.ts'
-import { keepUntilLost } from './dying-connection.ts'
 import type { DatabaseConnection } from './pinned-transaction.ts'
 import type { RunningStatements } from './running-statements.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
@@ -12,20 +11,18 @@ export class AutocommitReads {
   readonly #prefersReplicas: boolean
   readonly #owner: TransactionOwner
   readonly #statements: RunningStatements
+  /** As on SQLite, where a stream that is open is in the way of everything else. */
+  readonly hasSingleConnection: boolean
   #pending = 0
   #done: PromiseWithResolvers<void> | undefined
 
   constructor (em: SqlEntityManager, owner: TransactionOwner, statements: RunningStatements) {
     this.#em = em
     this.#write = em.getConnection('write')
-    this.#prefersReplicas = em.config.get('preferReadReplicas')
+    this.#prefersReplicas = em.config.get('preferReadReplicas') && (em.config.get('replicas')?.length ?? 0) > 0
+    this.hasSingleConnection = !this.#write.getClient().getExecutor().adapter.supportsMultipleConnections
     this.#owner = owner
     this.#statements = statements
-  }
-
-  /** On SQLite, a stream that is open is in the way of everything else. */
-  get hasSingleConnection (): boolean {
-    return !this.#pool.getClient().getExecutor().adapter.supportsMultipleConnections
   }
 
   /** Resolves when none is running or waits for a connection; `undefined` if none does. */
@@ -40,15 +37,11 @@ export class AutocommitReads {
     const holders = pool === this.#write ? holdersAround(this.#owner, pool) : []
     this.#pending++
     try {
+      const client = pool.getClient()
       return await acquireConnection(this.#owner, holders, this.#em, arrived => (
-        pool.getClient().getExecutor().provideConnection(async connection => {
+        client.getExecutor().provideConnection(connection => {
           arrived()
-          try {
-            return await this.#statements.run(connection, use)
-          } catch (error) {
-            await keepUntilLost(error, pool.getClient(), connection)
-            throw error
-          }
+          return this.#statements.run(connection, use, client)
         })
       ))
     } finally {

@@ -1,8 +1,9 @@
+import type { Kysely } from '@mikro-orm/sql'
 import { noteErrorOfDriver } from './database-errors.ts'
+import { keepUntilLost } from './dying-connection.ts'
 import type { DatabaseConnection } from './pinned-transaction.ts'
 
-type Client = { getExecutor (): { provideConnection: DatabaseLender } }
-type DatabaseLender = <T>(use: (connection: DatabaseConnection) => Promise<T>) => Promise<T>
+type Client = Kysely<any>
 
 /** The statements of a unit of work that have a connection at the moment. */
 export class RunningStatements {
@@ -19,7 +20,8 @@ export class RunningStatements {
     return this.#cancelled
   }
 
-  async run<T> (connection: DatabaseConnection, use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  /** If the statement is all that the connection was taken for, `pool` is where it goes back to. */
+  async run<T> (connection: DatabaseConnection, use: (connection: DatabaseConnection) => Promise<T>, pool?: Client): Promise<T> {
     const running = use(connection)
     this.#running.set(connection, running)
     try {
@@ -29,6 +31,7 @@ export class RunningStatements {
     } catch (error) {
       this.#running.delete(connection)
       noteErrorOfDriver(error)
+      if (pool !== undefined) await keepUntilLost(error, pool, connection)
       throw error
     }
   }
