@@ -84,7 +84,7 @@ export function logQuery (pool: AbstractSqlConnection, sql: string): void {
   (pool as unknown as { logQuery (sql: string): void }).logQuery(sql)
 }
 
-/** Which MikroORM 7.2.1 types as any platform. */
+/** The words that the database has for transactions. MikroORM 7.2.1 types it as the platform of any database. */
 export function platformOf (pool: AbstractSqlConnection): AbstractSqlPlatform {
   return pool.getPlatform() as AbstractSqlPlatform
 }

@@ -73,15 +73,15 @@ class SandboxDriver {
   }
 
   async savepoint (connection: SandboxConnection, name: string): Promise<void> {
-    await connection.command(trx => trx.savepoint(name))
+    await connection.command(transaction => transaction.savepoint(name))
   }
 
   async rollbackToSavepoint (connection: SandboxConnection, name: string): Promise<void> {
-    await connection.command(trx => trx.rollbackToSavepoint(name as never))
+    await connection.command(transaction => transaction.rollbackToSavepoint(name))
   }
 
   async releaseSavepoint (connection: SandboxConnection, name: string): Promise<void> {
-    await connection.command(trx => trx.releaseSavepoint(name as never))
+    await connection.command(transaction => transaction.releaseSavepoint(name))
   }
 
   destroy (): Promise<never> {

@@ -52,7 +52,7 @@ export class SandboxSavepoint {
     const around = savepointAround(this.#transaction)
     await this.#transaction.inTurn(this.holder, around, async () => {
       this.#parent = around()
-      await this.#transaction.command(trx => trx.savepoint(this.#name))
+      await this.#transaction.command(transaction => transaction.savepoint(this.#name))
       if (readOnly) this.#undo.push(await this.#transaction.rules.makeReadOnly())
       this.#isOpen = true
       this.#openedAt = performance.now()
@@ -73,7 +73,7 @@ export class SandboxSavepoint {
     try {
       await this.inTurn(this.holder, async () => {
         if (isChecked) await this.#transaction.rules.checkDeferred()
-        await this.#transaction.command(trx => trx.releaseSavepoint(this.#name as never))
+        await this.#transaction.command(transaction => transaction.releaseSavepoint(this.#name))
         await this.cleanUp()
         if (isChecked) await this.#transaction.rules.defer()
         this.#transaction.popTo(this)
@@ -113,13 +113,13 @@ export class SandboxSavepoint {
   async #goBack (): Promise<void> {
     if (!this.#isOpen) return // with what is around it
     try {
-      await this.#transaction.command(trx => trx.rollbackToSavepoint(this.#name as never))
+      await this.#transaction.command(transaction => transaction.rollbackToSavepoint(this.#name))
     } catch (error) {
       this.#transaction.lose() // whatever came next would be in no transaction
       throw error
     }
     await this.#transaction.cleanUp(this)
-    await this.#transaction.command(trx => trx.releaseSavepoint(this.#name as never))
+    await this.#transaction.command(transaction => transaction.releaseSavepoint(this.#name))
     this.#transaction.popTo(this)
   }
 

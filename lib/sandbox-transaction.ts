@@ -1,7 +1,7 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, withCallersLine } from './errors.ts'
 import { KyselyTransaction } from './kysely-transaction.ts'
-import type { ControlledTransaction, DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
+import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result } from './pinned-transaction.ts'
 import { RunningStatements } from './running-statements.ts'
 import { viewOf } from './sandbox-connection.ts'
 import { SandboxQueue } from './sandbox-queue.ts'
@@ -84,9 +84,9 @@ export class SandboxTransaction {
   }
 
   /** A command of the transaction itself, in one's turn. */
-  async command (make: (trx: ControlledTransaction) => { execute (): Promise<unknown> }): Promise<void> {
+  async command (run: (transaction: PinnedTransaction) => Promise<unknown>): Promise<void> {
     this.#assertOpen('a transaction')
-    await make(this.#pinned.trx).execute()
+    await run(this.#pinned)
   }
 
   async collectSessionInfo (): Promise<void> {
