@@ -97,7 +97,7 @@ t.test('the answer is the same as before, after however many other statements', 
       t.fail(`select ${i}`)
     }
   }
-  t.equal(isRead(`select '${'a'.repeat(2000)}'`), isRead(`select '${'a'.repeat(2000)}'`), 'nor does its length matter')
+  for (let time = 0; time < 2; time++) t.equal(isRead(`select '${'a'.repeat(2000)}'`), true, 'nor does its length matter')
 })
 
 t.test('a statement of more than a million characters is not looked at', async t => {
