@@ -269,7 +269,7 @@ for (const transaction of ['on-write', 'on-query'] as const) {
   }
 }
 
-const OPEN = "select state, query from pg_stat_activity where datname = current_database() and state <> 'idle' and pid <> pg_backend_pid()"
+const OPEN = "select state, query from pg_stat_activity where datname = current_database() and backend_type = 'client backend' and state <> 'idle' and pid <> pg_backend_pid()"
 
 /** Makes the commit take its time of whoever has inserted a book called `slow`. */
 async function sleepInCommits (orm: Orm): Promise<void> {

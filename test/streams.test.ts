@@ -184,7 +184,7 @@ onPostgres('a client that leaves in the middle of a large table closes the curso
   t.equal(await (await get('/next')).text(), '100000')
   t.strictSame(await observe(`
     select state, query from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid() and (state <> 'idle' or backend_xmin is not null)
+    where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid() and (state <> 'idle' or backend_xmin is not null)
   `), [])
 })
 

@@ -58,7 +58,7 @@ async function prepare (server: string): Promise<Host> {
 }
 
 const connections = async (host: Host): Promise<number> => (await host.observe(
-  "select pid from pg_stat_activity where datname = current_database() and application_name <> 'observer'")).length
+  "select pid from pg_stat_activity where datname = current_database() and backend_type = 'client backend' and application_name <> 'observer'")).length
 
 const create = (url: string): Promise<MikroORM> => MikroORM.init({ ...OPTIONS, clientUrl: url, pool: { min: 0, max: 5 }, driver: PostgreSqlDriver })
 
