@@ -62,7 +62,8 @@ export function acquireForTransaction<T> (
 ): Promise<T> {
   return acquireConnection(user, holders, em, async arrived => {
     const gate = PoolGate.of(em)
-    await gate.enter(holders.length)
+    const admitted = gate.enter(holders.length)
+    if (admitted !== undefined) await admitted
     try {
       return await begin(arrived)
     } catch (error) {

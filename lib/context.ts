@@ -10,7 +10,7 @@ import { show, type TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
-import { addRunning, deleteRunning } from './running-contexts.ts'
+import { RunningContext } from './running-contexts.ts'
 import { currentSandbox, type SandboxOfContexts } from './sandboxes.ts'
 import { UnitOfWork } from './unit-of-work.ts'
 import { Work } from './work.ts'
@@ -35,6 +35,7 @@ export abstract class Context {
   readonly #outerRequestContext = RequestContext.currentRequestContext()
   #outer = openContextAround()
   #work: Work | undefined
+  #running: RunningContext | undefined
   #isReleased = false
   #tailored: Map<OrmSource, EntityManager> | undefined
   #ending: Ending | undefined
@@ -105,6 +106,11 @@ export abstract class Context {
     return this.#work !== undefined && this.#ending === undefined
   }
 
+  /** Has used a database, and not settled yet. */
+  get isRunning (): boolean {
+    return this.#running !== undefined
+  }
+
   /** Has begun a transaction, which nothing has ended yet. */
   get hasUncommitted (): boolean {
     return this.#work?.hasBegun === true
@@ -166,7 +172,7 @@ export abstract class Context {
     }
     if (this.#work === undefined) {
       if (this.#ending === undefined) this.onFirstUse()
-      if (this.#ending === undefined) addRunning(this) // the client may be gone already
+      if (this.#ending === undefined) this.#running = new RunningContext(this) // the client may be gone already
       this.#work = new Work(this)
     }
     return this.#work
@@ -343,7 +349,8 @@ export abstract class Context {
   }
 
   #settled (): void {
-    deleteRunning(this)
+    this.#running?.leave()
+    this.#running = undefined
     this.onSettled()
   }
 

@@ -6,7 +6,7 @@ import { probeFor } from './dying-connection.ts'
 import { hold } from './hold.ts'
 import { KyselyTransaction } from './kysely-transaction.ts'
 import { OpenStreams } from './open-streams.ts'
-import type { TransactionMode, TransactionOptions } from './options.ts'
+import type { TransactionOptions } from './options.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result, TransactionSettings } from './pinned-transaction.ts'
 import { isPlain, PlainTransaction } from './plain-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
@@ -30,8 +30,7 @@ type Use<T> = (connection: DatabaseConnection) => Promise<T>
 export class DeferredTransaction {
   readonly #em: SqlEntityManager
   readonly #owner: TransactionOwner
-  readonly #mode: TransactionMode
-  readonly #settings: TransactionSettings
+  readonly #options: TransactionOptions
   readonly #events: TransactionEvents
   readonly #turns = new Turns()
   readonly #streams = new OpenStreams()
@@ -52,11 +51,10 @@ export class DeferredTransaction {
   #refusesReads = false
   #isInDoubt = false
 
-  constructor (em: SqlEntityManager, owner: TransactionOwner, { transaction, isolationLevel, readOnly }: TransactionOptions) {
+  constructor (em: SqlEntityManager, owner: TransactionOwner, options: TransactionOptions) {
     this.#em = em
     this.#owner = owner
-    this.#mode = transaction
-    this.#settings = { isolationLevel, readOnly }
+    this.#options = options
     this.#events = new TransactionEvents(em, owner)
     this.#reads = new AutocommitReads(em, owner, this.#running)
   }
@@ -222,12 +220,7 @@ export class DeferredTransaction {
    * `FST_ORM_TRANSACTION_FAILED` or `FST_ORM_STREAM_OPEN`, and has rolled back then.
    */
   async commit ({ last }: { last: boolean }): Promise<boolean> {
-    try {
-      if (this.#begun !== undefined) await this.#events.beforeCommit(this.#begun.trx)
-    } catch (error) {
-      await this.rollback({ last })
-      throw error
-    }
+    if (this.#events.hasSubscribers) await this.#announceCommit({ last })
     if (last) this.#closed = 'commit'
     if (!this.hasBegun) return false
 
@@ -238,17 +231,17 @@ export class DeferredTransaction {
       if (this.#failure === undefined) return this.#commit(transaction)
       return this.#rollbackAndThrow(transaction, new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#failure }))
     })
-    if (committed !== undefined) await this.#events.afterCommit(committed.trx)
+    if (committed !== undefined && this.#events.hasSubscribers) await this.#events.afterCommit(committed.trx)
     return committed !== undefined
   }
 
   /** Rolls back what has begun, if anything has, as soon as the statement that is running has ended. Never rejects. */
   async rollback ({ last }: { last: boolean }): Promise<void> {
     if (last) this.#closed = 'rollback'
-    if (this.#begun !== undefined) await this.#events.beforeRollback(this.#begun.trx)
+    if (this.#begun !== undefined && this.#events.hasSubscribers) await this.#events.beforeRollback(this.#begun.trx)
     await this.#streams.cutThoseInTransaction()
     const rolledBack = await this.#end(transaction => this.#rollback(transaction))
-    if (rolledBack !== undefined) await this.#events.afterRollback(rolledBack.trx)
+    if (rolledBack !== undefined && this.#events.hasSubscribers) await this.#events.afterRollback(rolledBack.trx)
   }
 
   /** Cancels the statements that are running, where the database can. */
@@ -265,7 +258,7 @@ export class DeferredTransaction {
     // row-level security reads what was set in a transaction: outside of one, other tenants' rows would show
     if (this.#em.getTransactionSessionContext() !== undefined) return false
     if (this.isClosed) return !this.#refusesReads && isRead(sql)
-    return this.#mode === 'on-write' && !this.hasBegun && isRead(sql)
+    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql)
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
@@ -280,7 +273,7 @@ export class DeferredTransaction {
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
     this.#owner.noteWrite()
-    if (this.#settings.readOnly === true && isModification(sql)) {
+    if (this.#options.readOnly === true && isModification(sql)) {
       throw withCallersLine(() => new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql)))
     }
     this.#assertNoStream(sql)
@@ -308,7 +301,8 @@ export class DeferredTransaction {
   }
 
   #begin (settings?: TransactionSettings): Promise<PinnedTransaction> {
-    this.#beginning ??= this.#open({ ...this.#settings, ...settings }).catch(error => {
+    const { isolationLevel, readOnly } = this.#options
+    this.#beginning ??= this.#open({ isolationLevel, readOnly, ...settings }).catch(error => {
       this.#beginning = undefined
       throw error
     })
@@ -316,7 +310,7 @@ export class DeferredTransaction {
   }
 
   async #open (settings: TransactionSettings): Promise<PinnedTransaction> {
-    await this.#events.beforeStart()
+    if (this.#events.hasSubscribers) await this.#events.beforeStart()
     const pool = this.#writePool
     const around = holdersAround(this.#owner, pool)
     const holders = this.#streams.hasOneOutsideTransaction ? [this.#owner, ...around] : around
@@ -331,6 +325,7 @@ export class DeferredTransaction {
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
     this.#owner.hasBegun(this.#em.name)
+    if (!this.#events.hasSubscribers) return transaction
     try {
       await this.#events.afterStart(transaction.trx)
     } catch (error) {
@@ -351,11 +346,12 @@ export class DeferredTransaction {
 
   /** Ends what has begun in its turn, after every statement that was accepted before. */
   async #end (end: (transaction: PinnedTransaction) => Promise<void>): Promise<PinnedTransaction | undefined> {
-    await this.#beginning?.catch(() => {})
+    if (this.isBeginning || this.#events.hasSubscribers) await this.#beginning?.catch(() => {})
     return await this.#turns.run(async () => {
       const transaction = this.#begun
       if (transaction === undefined) return undefined
-      await this.#running.cancelled // or it might hit the statement that ends the transaction
+      const { cancelled } = this.#running
+      if (cancelled !== undefined) await cancelled // or it might hit the statement that ends the transaction
       try {
         await end(transaction)
         return transaction
@@ -365,6 +361,16 @@ export class DeferredTransaction {
         this.#hasEnded()
       }
     })
+  }
+
+  /** A subscriber may still refuse. */
+  async #announceCommit ({ last }: { last: boolean }): Promise<void> {
+    try {
+      if (this.#begun !== undefined) await this.#events.beforeCommit(this.#begun.trx)
+    } catch (error) {
+      await this.rollback({ last })
+      throw error
+    }
   }
 
   #hasEnded (): void {

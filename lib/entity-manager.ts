@@ -136,8 +136,8 @@ const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'set
 
 /** Of the global one, or of that of the context around, whose filters, schema and session context it takes over. */
 export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEntityManager {
-  const { sandbox, name } = unit.owner
-  const fork = sandbox === undefined ? em.fork({ disableContextResolution: true }) : sandbox.fork(em, name)
+  const { owner } = unit
+  const fork = owner.sandbox === undefined ? em.fork({ disableContextResolution: true }) : owner.sandbox.fork(em, owner.name)
   const ours = Object.assign(fork, methods) as unknown as ContextEntityManager
   ours[UNIT_OF_WORK] = unit
   return ours

@@ -104,7 +104,21 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
-  return replyWith(context, done, () => context.flush())
+  const flushing = context.flush()
+  if (flushing === undefined) return done()
+  return untilFlushed(context, flushing)
+}
+
+async function untilFlushed (context: ContextOfRequest, flushing: Promise<void>): Promise<void> {
+  context.isReplying = true
+  try {
+    await flushing
+  } catch (error) {
+    if (!isOvertaken(context)) throw error
+  } finally {
+    context.isReplying = false
+  }
+  if (isOvertaken(context)) await never()
 }
 
 /** Commits before the first byte leaves, or rolls back if the status says so. */
@@ -118,7 +132,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
     return done()
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
-  return replyWith(context, done, () => commitOrRollback(context, request, reply, payload))
+  return commitOrRollback(context, request, reply, payload)
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
@@ -151,36 +165,29 @@ function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: s
 
 type PayloadDone = (error: null, payload: string) => void
 
-async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
-  const assertStreamIsWhole = watchStream(payload)
-  assertPayload(reply, payload)
-  const answer = context.shouldCommit(request, reply)
-  const commit = typeof answer === 'boolean' ? answer : await answer
-  if (typeof commit !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commit)}`)
-  if (!commit) return await context.rollback('status')
-  if (!context.hasUncommitted) {
-    await context.untilOthersHaveRun()
-    assertStreamIsWhole()
-    if (context.endIdle('reply')) return
-  }
-  await context.flush()
-  assertHeaders(reply)
-  assertStreamIsWhole()
-  await context.commit('reply')
-}
-
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
-function replyWith (context: ContextOfRequest, done: Done, work: () => Promise<void> | undefined): Promise<void> | void {
+async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   context.isReplying = true
-  const working = work()
-  if (working !== undefined) return untilReplied(context, working)
-  context.isReplying = false
-  done()
-}
-
-async function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
   try {
-    await working
+    const assertStreamIsWhole = watchStream(payload)
+    assertPayload(reply, payload)
+    const answer = context.shouldCommit(request, reply)
+    const commits = typeof answer === 'boolean' ? answer : await answer
+    if (typeof commits !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commits)}`)
+    if (!commits) {
+      await context.rollback('status')
+    } else {
+      if (!context.hasUncommitted) {
+        await context.untilOthersHaveRun()
+        assertStreamIsWhole()
+      }
+      if (!context.endIdle('reply')) {
+        await context.flush()
+        assertHeaders(reply)
+        assertStreamIsWhole()
+        await context.commit('reply')
+      }
+    }
   } catch (error) {
     if (!isOvertaken(context)) throw error
   } finally {
@@ -190,21 +197,19 @@ async function untilReplied (context: ContextOfRequest, working: Promise<void>):
 }
 
 /**
- * Marks replies that set out while the context was in use. Fastify 5.12 gives all hooks of one reply the same `done`,
- * which tells it from the reply to an error that comes while other hooks are at work on the first. (A `WeakSet` of them
- * would take longer.)
+ * Marks replies that set out after the context was overtaken, such as that to the error. Fastify 5.12 gives all hooks of
+ * one reply the same `done`, which tells it from others that are on their way.
  */
-function noteReply (request: FastifyRequest, done: MarkedDone): void {
-  if (request[CONTEXT]?.isInUse === true) done[SET_OUT_IN_TIME] = true
+function noteReply (request: FastifyRequest, done: Done): void {
+  const context = request[CONTEXT]
+  if (context !== null && isOvertaken(context)) repliesAfter.add(done)
 }
 
-const SET_OUT_IN_TIME = Symbol('fastify-context-orm.set-out-in-time')
-
-type MarkedDone = Done & { [SET_OUT_IN_TIME]?: true }
+const repliesAfter = new WeakSet<Done>()
 
 /** What the reply speaks of has been taken back since it set out. */
-function isOutdated (context: ContextOfRequest, done: MarkedDone): boolean {
-  return isOvertaken(context) && done[SET_OUT_IN_TIME] === true
+function isOutdated (context: ContextOfRequest, done: Done): boolean {
+  return isOvertaken(context) && context.outcome !== 'untouched' && !repliesAfter.has(done)
 }
 
 /** A reply is waiting for the database, and will be the one that is sent. */

@@ -10,7 +10,7 @@ interface OpenStream {
 
 /** The rows that a context is streaming. Each stream keeps its connection until it is read to its end, left or cut. */
 export class OpenStreams {
-  readonly #open = new Set<OpenStream>()
+  #open = NONE
 
   get isEmpty (): boolean {
     return this.#open.size === 0
@@ -53,6 +53,7 @@ export class OpenStreams {
         await held.release()
       }
     }
+    if (this.#open === NONE) this.#open = new Set()
     this.#open.add(stream)
     try {
       for (;;) {
@@ -78,3 +79,6 @@ export class OpenStreams {
     for (const stream of this.#open) await stream.end()
   }
 }
+
+/** Most units of work never stream, and do without a set of their own. */
+const NONE = new Set<OpenStream>()

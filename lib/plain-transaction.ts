@@ -22,17 +22,16 @@ export class PlainTransaction extends PinnedTransaction {
   /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
   static async begin (pool: AbstractSqlConnection, arrived: () => void): Promise<PlainTransaction> {
     await pool.ensureConnection()
-    const pinned = await hold<DatabaseConnection>(use => pool.getClient().getExecutor().provideConnection(connection => {
+    const pinned = await hold<DatabaseConnection>(use => pool.getClient().getExecutor().provideConnection(async connection => {
       arrived()
-      return use(connection)
+      try {
+        await connection.executeQuery(BEGIN)
+      } catch (error) {
+        await keepUntilLost(error, pool.getClient(), connection)
+        throw error
+      }
+      await use(connection)
     }))
-    try {
-      await pinned.resource.executeQuery(BEGIN)
-    } catch (error) {
-      await keepUntilLost(error, pool.getClient(), pinned.resource)
-      await pinned.release()
-      throw error
-    }
     logQuery(pool, BEGIN.sql)
     return new PlainTransaction(pool, pinned)
   }

@@ -6,7 +6,6 @@ import type { Databases } from './databases.ts'
 import type { ContextDescription } from './events.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
 import type { Route, Routes } from './routes.ts'
-import { isRunning } from './running-contexts.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /** The context of one request. */
@@ -82,6 +81,7 @@ export class ContextOfRequest extends Context {
     this.#log = log
     this.#requestId = reply.request.id
     const onClose = (): void => {
+      if (this.ending !== undefined && !this.isRunning) return this.release() // as most are, by then
       const ending = isSent(raw) ? 'close' : 'abort'
       // nothing commits after reply.hijack(), and so it would never end
       if (ending === 'abort' && this.ending === undefined && !reply.sent && this.#commitsAborted) {
@@ -93,7 +93,7 @@ export class ContextOfRequest extends Context {
         log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
       }
       if (this.ending === undefined) this.run(() => this.rollback(ending)) // never rejects
-      if (isRunning(this)) this.#isClosed = true // a hook after the commit may still read
+      if (this.isRunning) this.#isClosed = true // a hook after the commit may still read
       else this.release()
     }
     const isGone = isHttp2(raw) ? raw.stream.destroyed : raw.destroyed

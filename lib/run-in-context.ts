@@ -3,7 +3,6 @@ import { Databases } from './databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_CLOSING, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { checkRunOptions, show, type RunOptions } from './options.ts'
 import { ContextOfRun } from './run-context.ts'
-import { isRunning } from './running-contexts.ts'
 
 type Work<T> = () => T | Promise<T>
 
@@ -27,7 +26,7 @@ export async function runInContext<T> (...args: [Work<T>] | [RunOptions, Work<T>
     throw new FST_ORM_NO_CONTEXT('runInContext() without orm', 'there is no context here whose databases it could use', 'Pass the MikroORM: runInContext({ orm }, …)')
   }
   // what is running may still need branches of its own to come to its end
-  if (databases.isClosing && around?.ending !== undefined && !isRunning(around)) throw new FST_ORM_CLOSING(settings.name)
+  if (databases.isClosing && around?.ending !== undefined && !around.isRunning) throw new FST_ORM_CLOSING(settings.name)
   if (databases.beforeContext !== undefined) await databases.beforeContext()
   return await new ContextOfRun(databases, settings, around).complete(fn)
 }

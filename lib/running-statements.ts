@@ -5,14 +5,19 @@ import type { DatabaseConnection } from './pinned-transaction.ts'
 
 type Client = Kysely<any>
 
+interface Running {
+  connection: DatabaseConnection
+  statement: Promise<unknown>
+}
+
 /** The statements of a unit of work that have a connection at the moment. */
 export class RunningStatements {
-  readonly #running = new Map<DatabaseConnection, Promise<unknown>>()
+  readonly #running: Running[] = []
   #cancelled: Promise<unknown> | undefined
 
   /** Settled when they are done. */
   get done (): Promise<unknown> {
-    return Promise.allSettled(this.#running.values())
+    return Promise.allSettled(this.#running.map(({ statement }) => statement))
   }
 
   /** Settled when the database has been told what to cancel: a cancellation that is on its way may hit what comes next. */
@@ -22,14 +27,15 @@ export class RunningStatements {
 
   /** If the statement is all that the connection was taken for, `pool` is where it goes back to. */
   async run<T> (connection: DatabaseConnection, use: (connection: DatabaseConnection) => Promise<T>, pool?: Client): Promise<T> {
-    const running = use(connection)
-    this.#running.set(connection, running)
+    const statement = use(connection)
+    const running: Running = { connection, statement }
+    this.#running.push(running)
     try {
-      const result = await running
-      this.#running.delete(connection)
+      const result = await statement
+      this.#hasEnded(running)
       return result
     } catch (error) {
-      this.#running.delete(connection)
+      this.#hasEnded(running)
       noteErrorOfDriver(error)
       if (pool !== undefined) await keepUntilLost(error, pool, connection)
       throw error
@@ -41,10 +47,15 @@ export class RunningStatements {
    * be cancelled, which Kysely 0.29.6 says with a `TypeError`, and one on a dead connection need not.
    */
   cancel (client: Client): void {
-    if (this.#running.size === 0) return
-    this.#cancelled = Promise.allSettled([...this.#running.keys()].map(async connection => {
+    if (this.#running.length === 0) return
+    this.#cancelled = Promise.allSettled(this.#running.map(async ({ connection }) => {
       await connection.collectSessionInfo?.()
       await connection.cancelQuery?.(use => client.getExecutor().provideConnection(use))
     }))
+  }
+
+  #hasEnded (running: Running): void {
+    const last = this.#running.pop()!
+    if (last !== running) this.#running[this.#running.indexOf(running)] = last
   }
 }

@@ -14,7 +14,7 @@ const inside = new AsyncLocalStorage<Savepoint>()
  */
 export class Savepoint {
   parent: Savepoint | undefined
-  readonly #children = new Turns()
+  #children: Turns | undefined
   #turn: Held<void> | undefined
 
   isOpen: boolean
@@ -44,7 +44,7 @@ export class Savepoint {
     const around = innermostOpen(inside.getStore())
     // one that is open waits for the caller, who has come by an EntityManager from outside of it
     this.parent = around?.isWithin(parent!) === true ? around : parent
-    this.#turn = await hold<void>(use => this.parent!.#children.run(use))
+    this.#turn = await hold<void>(use => (this.parent!.#children ??= new Turns()).run(use))
   }
 
   leave (): void {
@@ -61,7 +61,7 @@ function innermostOpen (savepoint: Savepoint | undefined): Savepoint | undefined
 
 /** Those of one transaction that have been asked for, and not left. */
 export class OpenSavepoints {
-  readonly #open = new Set<Savepoint>()
+  #open = NONE
 
   get isEmpty (): boolean {
     return this.#open.size === 0
@@ -74,6 +74,7 @@ export class OpenSavepoints {
   }
 
   add (savepoint: Savepoint): void {
+    if (this.#open === NONE) this.#open = new Set()
     this.#open.add(savepoint)
   }
 
@@ -92,3 +93,6 @@ export class OpenSavepoints {
     }
   }
 }
+
+/** Most units of work have no savepoint, and do without a set of their own. */
+const NONE = new Set<Savepoint>()

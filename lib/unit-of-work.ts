@@ -148,10 +148,10 @@ export class UnitOfWork {
   }
 
   /** Flushes; of an `em.transactional()` that is still open where the context is settled, the inner changes first. */
-  async flush (): Promise<void> {
+  flush (): Promise<void> {
+    const flushOwn = (): Promise<void> => this.owner.runOutermost(() => this.em.flush())
     const inner = this.em.getContext(false)
-    if (inner !== this.em) await inner.flush()
-    await this.owner.runOutermost(() => this.em.flush())
+    return inner === this.em ? flushOwn() : inner.flush().then(flushOwn)
   }
 
   /**

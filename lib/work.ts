@@ -64,6 +64,10 @@ export class Work {
 
   /** In the order in which the databases were registered, whichever is used first: an outbox depends on it. */
   add (unit: UnitOfWork): void {
+    if (this.#units.length === 0) {
+      this.#units.push(unit)
+      return
+    }
     const { databases } = this.#owner
     const index = this.#units.findIndex(({ source }) => databases.indexOf(source) > databases.indexOf(unit.source))
     this.#units.splice(index === -1 ? this.#units.length : index, 0, unit)
@@ -84,14 +88,16 @@ export class Work {
    */
   async prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> {
     if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#lost })
-    const announced = new Set<UnitOfWork>()
+    let announced: Set<UnitOfWork> | undefined
     const { beforeCommit } = this.#owner
     for (let hasMore = true; hasMore;) {
-      await this.flush(units)
+      const flushing = this.flush(units)
+      if (flushing !== undefined) await flushing
       if (this.#owner.ending !== undefined) return
       hasMore = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
       if (beforeCommit === undefined) continue
       for (const unit of units) {
+        announced ??= new Set()
         if (!unit.hasBegun || announced.has(unit)) continue
         announced.add(unit)
         hasMore = true
@@ -200,7 +206,7 @@ export class Work {
   untilOthersHaveRun (): Promise<unknown> | undefined {
     if (this.isSettling) return undefined
     const before = this.#lastSettling
-    return untilPromisesHaveRun().then(() => this.#lastSettling === before ? undefined : this.#lastSettling)
+    return untilPromisesHaveRun(() => this.#lastSettling === before ? undefined : this.#lastSettling)
   }
 
   /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
@@ -222,10 +228,12 @@ export class Work {
 
   /** Tells subscribers and the log what has become of the context. */
   tell (ending: Ending, outcome: Outcome, error?: unknown): void {
-    const { log, warnHeldMs } = this.#owner
+    const { log } = this.#owner
     const isPublished = settled.hasSubscribers || logsDebug(log)
     for (const unit of this.#units) {
       const { held } = unit
+      if (held === 0 && !isPublished) continue
+      const { warnHeldMs } = this.#owner
       if (held <= warnHeldMs && !isPublished) continue
       const { name } = this.#owner
       if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${unit.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
@@ -268,11 +276,12 @@ export class Work {
 
   /** Until nothing is left: a subscriber to the flush of one database may change what is in another. */
   async #flushAll (units: readonly UnitOfWork[]): Promise<void> {
+    if (units.length === 1) await units[0]!.flush()
+    if (units.length === 1) return // and no subscriber has used another database meanwhile
     const count = (): number => units.reduce((sum, unit) => sum + unit.statements + 1, 0) // of statements and units of work
     for (let before = -1; before !== count();) {
       before = count()
       for (const unit of [...units]) if (unit.needsFlush) await unit.flush()
-      if (units.length === 1) return
     }
   }
 
