@@ -230,7 +230,8 @@ export abstract class Context {
       await work.untilOthersHaveRun()
       if (this.endIdle(ending)) return
       await work.inTurn(async () => {
-        if (this.#ending === undefined) await work.prepareCommit()
+        const preparing = this.#ending === undefined ? work.prepareCommit() : undefined
+        if (preparing !== undefined) await preparing
         if (this.#ending !== undefined) return
         work.assertComplete()
         this.#ending = ending // decided: from here on nothing overtakes the commit

@@ -282,7 +282,9 @@ export class DeferredTransaction {
     const { isStarting } = this.#events
     if (isStarting && this.#begun === undefined) return await this.#runInAutocommit(sql, use)
     const transaction = isStarting ? this.#begun : await this.#begin()
-    return await this.#turns.run(async () => {
+    const turn = this.#turns.enter()
+    if (turn !== undefined) await turn
+    try {
       if (this.isRolledBack || transaction === undefined || this.#begun !== transaction) throw this.#endedError(sql)
       signal?.throwIfAborted()
       this.#savepoints.note(sql, part)
@@ -292,7 +294,9 @@ export class DeferredTransaction {
         this.#failure ??= error
         throw error
       }
-    })
+    } finally {
+      this.#turns.leave()
+    }
   }
 
   #leave (savepoint: Savepoint): void {
@@ -331,7 +335,7 @@ export class DeferredTransaction {
     } catch (error) {
       this.#begun = undefined
       await this.#rollback(transaction)
-      this.#hasEnded()
+      this.#hasGivenBack()
       throw error
     }
     return transaction
@@ -346,21 +350,20 @@ export class DeferredTransaction {
 
   /** Ends what has begun in its turn, after every statement that was accepted before. */
   async #end (end: (transaction: PinnedTransaction) => Promise<void>): Promise<PinnedTransaction | undefined> {
-    if (this.isBeginning || this.#events.hasSubscribers) await this.#beginning?.catch(() => {})
-    return await this.#turns.run(async () => {
-      const transaction = this.#begun
+    await this.#beginning?.catch(() => {}) // also if it has begun: whoever has waited for that comes first
+    const turn = this.#turns.enter()
+    if (turn !== undefined) await turn
+    const transaction = this.#begun
+    try {
       if (transaction === undefined) return undefined
       const { cancelled } = this.#running
       if (cancelled !== undefined) await cancelled // or it might hit the statement that ends the transaction
-      try {
-        await end(transaction)
-        return transaction
-      } finally {
-        this.#begun = this.#beginning = this.#failure = undefined
-        this.#savepoints.clear()
-        this.#hasEnded()
-      }
-    })
+      await end(transaction)
+      return transaction
+    } finally {
+      if (transaction !== undefined) this.#hasEnded()
+      this.#turns.leave()
+    }
   }
 
   /** A subscriber may still refuse. */
@@ -374,6 +377,12 @@ export class DeferredTransaction {
   }
 
   #hasEnded (): void {
+    this.#begun = this.#beginning = this.#failure = undefined
+    this.#savepoints.clear()
+    this.#hasGivenBack()
+  }
+
+  #hasGivenBack (): void {
     this.#statistics.end()
     PoolGate.of(this.#em).leave()
   }

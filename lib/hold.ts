@@ -8,20 +8,19 @@ export interface Held<T> {
  * Turns a function that lends a resource to a callback inside out: resolves with the resource, which stays lent until
  * `release()`. What such a function does in its `finally` is thereby certain to happen.
  */
-export async function hold<T> (lend: (use: (resource: T) => Promise<void>) => Promise<void>): Promise<Held<T>> {
-  const lent = Promise.withResolvers<T>()
-  const released = Promise.withResolvers<void>()
-  const returned = lend(resource => {
-    lent.resolve(resource)
-    return released.promise
+export function hold<T> (lend: (use: (resource: T) => Promise<void>) => Promise<void>): Promise<Held<T>> {
+  return new Promise((resolve, reject) => {
+    const returned = lend(resource => {
+      const released = Promise.withResolvers<void>()
+      resolve({
+        resource,
+        release () {
+          released.resolve()
+          return returned
+        }
+      })
+      return released.promise
+    })
+    returned.catch(reject)
   })
-  returned.catch(lent.reject)
-
-  return {
-    resource: await lent.promise,
-    release () {
-      released.resolve()
-      return returned
-    }
-  }
 }

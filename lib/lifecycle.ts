@@ -104,13 +104,14 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
+  context.isReplying = true
   const flushing = context.flush()
-  if (flushing === undefined) return done()
-  return untilFlushed(context, flushing)
+  if (flushing !== undefined) return untilFlushed(context, flushing)
+  context.isReplying = false
+  done()
 }
 
 async function untilFlushed (context: ContextOfRequest, flushing: Promise<void>): Promise<void> {
-  context.isReplying = true
   try {
     await flushing
   } catch (error) {

@@ -83,7 +83,7 @@ export class OpenSavepoints {
   }
 
   clear (): void {
-    this.#open.clear()
+    this.#open = NONE
   }
 
   /** A statement of `part` is run. */

@@ -10,14 +10,25 @@ export class Turns {
   }
 
   async run<T> (task: () => Promise<T>): Promise<T> {
-    if (this.#isTaken) await new Promise<void>(resolve => { (this.#waiting ??= []).push(resolve) })
-    this.#isTaken = true
+    const turn = this.enter()
+    if (turn !== undefined) await turn
     try {
       return await task()
     } finally {
-      const next = this.#waiting?.shift()
-      if (next === undefined) this.#isTaken = false
-      else next()
+      this.leave()
     }
+  }
+
+  /** Takes the next turn, which has to be left. `undefined` if there is nothing to wait for. */
+  enter (): Promise<void> | undefined {
+    if (this.#isTaken) return new Promise<void>(resolve => { (this.#waiting ??= []).push(resolve) })
+    this.#isTaken = true
+    return undefined
+  }
+
+  leave (): void {
+    const next = this.#waiting?.shift()
+    if (next === undefined) this.#isTaken = false
+    else next()
   }
 }

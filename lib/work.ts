@@ -84,20 +84,23 @@ export class Work {
 
   /**
    * All that a commit is preceded by: flushes, and what runs before a commit, whose changes are flushed in turn. It may
-   * be overtaken by an ending of the context.
+   * be overtaken by an ending of the context. `undefined` if there is nothing to do.
    */
-  async prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> {
+  prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> | undefined {
+    const hasNobodyToAsk = this.#lost === undefined && this.hooks.isEmpty && this.#owner.beforeCommit === undefined
+    return hasNobodyToAsk && !units.some(unit => unit.needsFlush) ? undefined : this.#prepareCommit(units)
+  }
+
+  async #prepareCommit (units: readonly UnitOfWork[]): Promise<void> {
     if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#lost })
-    let announced: Set<UnitOfWork> | undefined
+    const announced = new Set<UnitOfWork>()
     const { beforeCommit } = this.#owner
     for (let hasMore = true; hasMore;) {
-      const flushing = this.flush(units)
-      if (flushing !== undefined) await flushing
+      await this.flush(units)
       if (this.#owner.ending !== undefined) return
       hasMore = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
       if (beforeCommit === undefined) continue
       for (const unit of units) {
-        announced ??= new Set()
         if (!unit.hasBegun || announced.has(unit)) continue
         announced.add(unit)
         hasMore = true

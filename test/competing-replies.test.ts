@@ -203,3 +203,52 @@ onEachDatabase('after reply.hijack(), what is not committed is rolled back with 
   t.strictSame(await titles(), ['/committed'])
   t.match(log, [{ level: 40, msg: /^GET \/forgotten: the response has closed, .* After reply\.hijack\(\), call commit\(\)/ }])
 })
+
+onEachDatabase('a reply from a subscriber to the flush of another reply is the second one', async (t, { orm, titles }) => {
+  let replyInside: (() => void) | undefined
+  orm.em.getEventManager().registerSubscriber({
+    beforeFlush () {
+      replyInside?.()
+      replyInside = undefined
+    }
+  })
+  const { get, log } = await startServer(t, { orm }, app => {
+    app.get('/', async (_request, reply) => {
+      em().create(Book, { title: 'Emma' })
+      replyInside = () => { reply.send({ outer: false }) }
+      return { outer: true }
+    })
+  })
+  const response = await get('/')
+  t.equal(response.status, 200)
+  t.strictSame(await response.json(), { outer: true })
+  t.strictSame(await titles(), ['Emma'])
+  t.match(log, [{ msg: 'GET /: a second reply came while the reply was being committed, and the reply stands' }])
+})
+
+onEachDatabase('a reply whose own hook has written is not sent when an error has taken that back', async (t, { orm, titles }) => {
+  const written = Promise.withResolvers<void>()
+  const failed = Promise.withResolvers<void>()
+  let replies = 0
+  const { get } = await startServer(t, { orm }, app => {
+    app.addHook('onError', async () => failed.resolve())
+    app.addHook('onSend', async () => {
+      if (++replies > 1) return
+      await em().insert(Book, { title: 'Emma' })
+      written.resolve()
+      await failed.promise
+    })
+    app.setErrorHandler(async (_error, _request, reply) => {
+      for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve)) // lets the first go ahead
+      reply.code(503)
+      return { ok: false }
+    })
+    app.get('/', async (_request, reply) => {
+      reply.send({ ok: true })
+      await written.promise
+      throw new Error('no')
+    })
+  })
+  t.equal((await get('/')).status, 503)
+  t.strictSame(await titles(), [])
+})

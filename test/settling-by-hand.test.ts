@@ -215,3 +215,17 @@ onEachDatabase('em.transactional() inside a transaction that was begun by hand i
   t.strictSame(await titles(), ['outer'])
   t.equal(taken(), 0)
 })
+
+onEachDatabase('a statement that came before a commit by hand is in it, or in the next one, whenever that comes', async (t, { orm, titles }) => {
+  const expected: string[] = []
+  for (let promises = 0; promises < 60; promises++) {
+    const title = `after ${String(promises).padStart(2, '0')}`
+    expected.push(title)
+    await runInContext({ orm }, async () => {
+      const inserted = em().insert(Book, { title })
+      for (let i = 0; i < promises; i++) await undefined
+      await Promise.all([inserted, em().commit()])
+    })
+  }
+  t.strictSame(await titles(), expected)
+})

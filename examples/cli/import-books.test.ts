@@ -84,7 +84,18 @@ function onSqlite (name: string, run: Run): void {
       query: async sql => connection.prepare(sql).all(),
       execute: async sql => { connection.exec(sql) },
       async hold () {
-        connection.exec('begin immediate')
+        // SQLite would sleep between its attempts, longer each time, and the import needs the lock again at once
+        connection.pragma('busy_timeout = 0')
+        await until(async () => {
+          try {
+            connection.exec('begin immediate')
+            return true
+          } catch (error) {
+            if ((error as { code?: string }).code === 'SQLITE_BUSY') return false
+            throw error
+          }
+        })
+        connection.pragma('busy_timeout = 5000')
       },
       async release () {
         connection.exec('commit')
