@@ -220,7 +220,12 @@ export class DeferredTransaction {
    * `FST_ORM_TRANSACTION_FAILED` or `FST_ORM_STREAM_OPEN`, and has rolled back then.
    */
   async commit ({ last }: { last: boolean }): Promise<boolean> {
-    if (this.#events.hasSubscribers) await this.#announceCommit({ last })
+    try {
+      if (this.#begun !== undefined) await this.#events.beforeCommit(this.#begun.trx)
+    } catch (error) {
+      await this.rollback({ last })
+      throw error
+    }
     if (last) this.#closed = 'commit'
     if (!this.hasBegun) return false
 
@@ -231,17 +236,17 @@ export class DeferredTransaction {
       if (this.#failure === undefined) return this.#commit(transaction)
       return this.#rollbackAndThrow(transaction, new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#failure }))
     })
-    if (committed !== undefined && this.#events.hasSubscribers) await this.#events.afterCommit(committed.trx)
+    if (committed !== undefined) await this.#events.afterCommit(committed.trx)
     return committed !== undefined
   }
 
   /** Rolls back what has begun, if anything has, as soon as the statement that is running has ended. Never rejects. */
   async rollback ({ last }: { last: boolean }): Promise<void> {
     if (last) this.#closed = 'rollback'
-    if (this.#begun !== undefined && this.#events.hasSubscribers) await this.#events.beforeRollback(this.#begun.trx)
+    if (this.#begun !== undefined) await this.#events.beforeRollback(this.#begun.trx)
     await this.#streams.cutThoseInTransaction()
     const rolledBack = await this.#end(transaction => this.#rollback(transaction))
-    if (rolledBack !== undefined && this.#events.hasSubscribers) await this.#events.afterRollback(rolledBack.trx)
+    if (rolledBack !== undefined) await this.#events.afterRollback(rolledBack.trx)
   }
 
   /** Cancels the statements that are running, where the database can. */
@@ -314,7 +319,7 @@ export class DeferredTransaction {
   }
 
   async #open (settings: TransactionSettings): Promise<PinnedTransaction> {
-    if (this.#events.hasSubscribers) await this.#events.beforeStart()
+    await this.#events.beforeStart()
     const pool = this.#writePool
     const around = holdersAround(this.#owner, pool)
     const holders = this.#streams.hasOneOutsideTransaction ? [this.#owner, ...around] : around
@@ -329,7 +334,6 @@ export class DeferredTransaction {
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
     this.#owner.hasBegun(this.#em.name)
-    if (!this.#events.hasSubscribers) return transaction
     try {
       await this.#events.afterStart(transaction.trx)
     } catch (error) {
@@ -363,16 +367,6 @@ export class DeferredTransaction {
     } finally {
       if (transaction !== undefined) this.#hasEnded()
       this.#turns.leave()
-    }
-  }
-
-  /** A subscriber may still refuse. */
-  async #announceCommit ({ last }: { last: boolean }): Promise<void> {
-    try {
-      if (this.#begun !== undefined) await this.#events.beforeCommit(this.#begun.trx)
-    } catch (error) {
-      await this.rollback({ last })
-      throw error
     }
   }
 

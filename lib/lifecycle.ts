@@ -106,20 +106,9 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   if (!context.isInUse || reply.statusCode >= 400) return done()
   context.isReplying = true
   const flushing = context.flush()
-  if (flushing !== undefined) return untilFlushed(context, flushing)
+  if (flushing !== undefined) return untilReplied(context, flushing)
   context.isReplying = false
   done()
-}
-
-async function untilFlushed (context: ContextOfRequest, flushing: Promise<void>): Promise<void> {
-  try {
-    await flushing
-  } catch (error) {
-    if (!isOvertaken(context)) throw error
-  } finally {
-    context.isReplying = false
-  }
-  if (isOvertaken(context)) await never()
 }
 
 /** Commits before the first byte leaves, or rolls back if the status says so. */
@@ -133,7 +122,8 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
     return done()
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
-  return commitOrRollback(context, request, reply, payload)
+  context.isReplying = true
+  return untilReplied(context, commitOrRollback(context, request, reply, payload))
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
@@ -166,29 +156,28 @@ function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: s
 
 type PayloadDone = (error: null, payload: string) => void
 
-/** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
-  context.isReplying = true
+  const assertStreamIsWhole = watchStream(payload)
+  assertPayload(reply, payload)
+  const answer = context.shouldCommit(request, reply)
+  const commits = typeof answer === 'boolean' ? answer : await answer
+  if (typeof commits !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commits)}`)
+  if (!commits) return await context.rollback('status')
+  if (!context.hasUncommitted) {
+    await context.untilOthersHaveRun()
+    assertStreamIsWhole()
+  }
+  if (context.endIdle('reply')) return
+  await context.flush()
+  assertHeaders(reply)
+  assertStreamIsWhole()
+  await context.commit('reply')
+}
+
+/** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
+async function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
   try {
-    const assertStreamIsWhole = watchStream(payload)
-    assertPayload(reply, payload)
-    const answer = context.shouldCommit(request, reply)
-    const commits = typeof answer === 'boolean' ? answer : await answer
-    if (typeof commits !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commits)}`)
-    if (!commits) {
-      await context.rollback('status')
-    } else {
-      if (!context.hasUncommitted) {
-        await context.untilOthersHaveRun()
-        assertStreamIsWhole()
-      }
-      if (!context.endIdle('reply')) {
-        await context.flush()
-        assertHeaders(reply)
-        assertStreamIsWhole()
-        await context.commit('reply')
-      }
-    }
+    await working
   } catch (error) {
     if (!isOvertaken(context)) throw error
   } finally {

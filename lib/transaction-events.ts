@@ -6,7 +6,7 @@ import type { TransactionOwner } from './transaction-owner.ts'
 /** The transaction whose start the caller has been told of, and which waits for the caller. */
 const starting = new AsyncLocalStorage<TransactionEvents>()
 
-/** Tells MikroORM's subscribers of a context's transaction. Whoever asks it to tell asks first whether there are any. */
+/** Tells MikroORM's subscribers of a context's transaction. Methods give `undefined` where there is nobody to tell. */
 export class TransactionEvents {
   readonly #em: EntityManager
   readonly #owner: TransactionOwner
@@ -25,27 +25,27 @@ export class TransactionEvents {
     return this.#em.getEventManager().getSubscribers().size > 0
   }
 
-  beforeStart (): Promise<void> {
+  beforeStart (): Promise<void> | undefined {
     return this.#sendOfStart(EventType.beforeTransactionStart)
   }
 
-  afterStart (trx?: ControlledTransaction): Promise<void> {
+  afterStart (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendOfStart(EventType.afterTransactionStart, trx)
   }
 
-  beforeCommit (trx?: ControlledTransaction): Promise<void> {
-    return this.#send(EventType.beforeTransactionCommit, trx)
+  beforeCommit (trx?: ControlledTransaction): Promise<void> | undefined {
+    return this.hasSubscribers ? this.#send(EventType.beforeTransactionCommit, trx) : undefined
   }
 
-  afterCommit (trx?: ControlledTransaction): Promise<void> {
+  afterCommit (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendSafely(EventType.afterTransactionCommit, trx)
   }
 
-  beforeRollback (trx?: ControlledTransaction): Promise<void> {
+  beforeRollback (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendSafely(EventType.beforeTransactionRollback, trx)
   }
 
-  afterRollback (trx?: ControlledTransaction): Promise<void> {
+  afterRollback (trx?: ControlledTransaction): Promise<void> | undefined {
     return this.#sendSafely(EventType.afterTransactionRollback, trx)
   }
 
@@ -53,12 +53,14 @@ export class TransactionEvents {
     await new TransactionEventBroadcaster(this.#em, context).dispatchEvent(event, trx)
   }
 
-  #sendOfStart (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> {
+  #sendOfStart (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> | undefined {
+    if (!this.hasSubscribers) return undefined
     return starting.run(this, () => this.#send(event, trx, { topLevelTransaction: true }))
   }
 
   /** Of what is decided: a subscriber that throws changes nothing about it. */
-  #sendSafely (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> {
+  #sendSafely (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> | undefined {
+    if (!this.hasSubscribers) return undefined
     return this.#send(event, trx).catch(error => {
       this.#owner.report(error, `${this.#owner.name}: a subscriber to ${event} has failed`)
     })

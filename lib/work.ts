@@ -64,10 +64,6 @@ export class Work {
 
   /** In the order in which the databases were registered, whichever is used first: an outbox depends on it. */
   add (unit: UnitOfWork): void {
-    if (this.#units.length === 0) {
-      this.#units.push(unit)
-      return
-    }
     const { databases } = this.#owner
     const index = this.#units.findIndex(({ source }) => databases.indexOf(source) > databases.indexOf(unit.source))
     this.#units.splice(index === -1 ? this.#units.length : index, 0, unit)
@@ -231,12 +227,10 @@ export class Work {
 
   /** Tells subscribers and the log what has become of the context. */
   tell (ending: Ending, outcome: Outcome, error?: unknown): void {
-    const { log } = this.#owner
+    const { log, warnHeldMs } = this.#owner
     const isPublished = settled.hasSubscribers || logsDebug(log)
     for (const unit of this.#units) {
       const { held } = unit
-      if (held === 0 && !isPublished) continue
-      const { warnHeldMs } = this.#owner
       if (held <= warnHeldMs && !isPublished) continue
       const { name } = this.#owner
       if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${unit.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
