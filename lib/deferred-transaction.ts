@@ -149,7 +149,7 @@ export class DeferredTransaction {
     this.#statistics.count(query.sql, isAutocommit)
     return isAutocommit
       ? this.#runInAutocommit(query.sql, use)
-      : this.#runInTransaction(query.sql, part, use, options?.signal)
+      : this.#runInTransaction(query.sql, part, use, options?.signal, true)
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
@@ -275,7 +275,8 @@ export class DeferredTransaction {
     return this.#runInTransaction(name, part, () => run(this.#begun!))
   }
 
-  async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal): Promise<T> {
+  /** If it is a statement that `use` executes, the transaction may begin with it, in the same round trip. */
+  async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal, isStatement = false): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
     this.#owner.noteWrite()
     if (this.#options.readOnly === true && isModification(sql)) {
@@ -286,17 +287,19 @@ export class DeferredTransaction {
     // a subscriber to the start cannot wait for it: before it, there is no transaction to run in
     const { isStarting } = this.#events
     if (isStarting && this.#begun === undefined) return await this.#runInAutocommit(sql, use)
-    const transaction = isStarting ? this.#begun : await this.#begin()
+    const transaction = isStarting ? this.#begun : await this.#begin({}, isStatement)
     const turn = this.#turns.enter()
     if (turn !== undefined) await turn
     try {
+      if (transaction?.beginError !== undefined) throw transaction.beginError // whose statement came before
       if (this.isRolledBack || transaction === undefined || this.#begun !== transaction) throw this.#endedError(sql)
       signal?.throwIfAborted()
       this.#savepoints.note(sql, part)
       try {
         return await this.#running.run(transaction.connection, use)
       } catch (error) {
-        this.#failure ??= error
+        if (transaction.beginError === undefined) this.#failure ??= error
+        else await this.#abandon(transaction)
         throw error
       }
     } finally {
@@ -304,21 +307,28 @@ export class DeferredTransaction {
     }
   }
 
+  /** The first statement has failed before there was a transaction: the next one begins anew. */
+  async #abandon (transaction: PinnedTransaction): Promise<void> {
+    await this.#running.cancelled // or it might hit the next statement of that connection
+    await transaction.abandon()
+    this.#hasEnded()
+  }
+
   #leave (savepoint: Savepoint): void {
     this.#savepoints.delete(savepoint)
     savepoint.leave()
   }
 
-  #begin (settings?: TransactionSettings): Promise<PinnedTransaction> {
+  #begin (settings: TransactionSettings = {}, withStatement = false): Promise<PinnedTransaction> {
     const { isolationLevel, readOnly } = this.#options
-    this.#beginning ??= this.#open({ isolationLevel, readOnly, ...settings }).catch(error => {
+    this.#beginning ??= this.#open({ isolationLevel, readOnly, ...settings }, withStatement).catch(error => {
       this.#beginning = undefined
       throw error
     })
     return this.#beginning
   }
 
-  async #open (settings: TransactionSettings): Promise<PinnedTransaction> {
+  async #open (settings: TransactionSettings, withStatement: boolean): Promise<PinnedTransaction> {
     await this.#events.beforeStart()
     const pool = this.#writePool
     const around = holdersAround(this.#owner, pool)
@@ -328,12 +338,12 @@ export class DeferredTransaction {
       this.#beginOn(pool, { ...settings, sessionContext }, () => {
         arrived()
         if (this.isRolledBack) throw this.#endedError('begin')
-      }).catch(error => { throw this.#em.getDriver().convertException(error) })
+      }, withStatement).catch(error => { throw this.#em.getDriver().convertException(error) })
     ))
     if (SANDBOXED in pool) await noteTransaction(this.#owner, transaction.trx!)
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
-    this.#owner.hasBegun(this.#em.name)
+    transaction.whenBegun(() => this.#owner.hasBegun(this.#em.name))
     try {
       await this.#events.afterStart(transaction.trx)
     } catch (error) {
@@ -346,9 +356,9 @@ export class DeferredTransaction {
   }
 
   /** Subscribers get a transaction of Kysely's to run statements in. */
-  #beginOn (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void): Promise<PinnedTransaction> {
+  #beginOn (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, withStatement: boolean): Promise<PinnedTransaction> {
     return isPlain(this.#em, pool, settings) && !this.#events.hasSubscribers
-      ? PlainTransaction.begin(pool, arrived)
+      ? PlainTransaction.begin(pool, arrived, withStatement)
       : KyselyTransaction.begin(pool, settings, arrived)
   }
 

@@ -33,14 +33,14 @@ export interface Result {
 export abstract class PinnedTransaction {
   /** What it runs on. Whoever uses it sees to it that one statement follows the other. */
   readonly connection: DatabaseConnection
-  readonly #pool: AbstractSqlConnection
+  protected readonly pool: AbstractSqlConnection
   readonly #pinned: Held<unknown>
 
   /** `COMMIT` was sent, and the connection died: it may have been committed, or not. */
   isInDoubt = false
 
   protected constructor (pool: AbstractSqlConnection, pinned: Held<unknown>, connection: DatabaseConnection) {
-    this.#pool = pool
+    this.pool = pool
     this.#pinned = pinned
     this.connection = connection
   }
@@ -53,6 +53,22 @@ export abstract class PinnedTransaction {
   protected abstract sendCommit (): Promise<unknown>
   protected abstract sendRollback (): Promise<unknown>
 
+  /** Why it has not begun, of one whose first statement was to bring `BEGIN` along. */
+  get beginError (): unknown {
+    return undefined
+  }
+
+  /** Calls `callback` when it has begun, which may be by now. */
+  whenBegun (callback: () => void): void {
+    callback()
+  }
+
+  /** Gives back the connection of one that has not begun, because of `beginError`. */
+  async abandon (): Promise<void> {
+    await keepUntilLost(this.beginError, this.pool.getClient(), this.connection)
+    await this.#pinned.release()
+  }
+
   async commit (): Promise<void> {
     try {
       await this.sendCommit()
@@ -63,19 +79,19 @@ export abstract class PinnedTransaction {
     } finally {
       await this.#pinned.release()
     }
-    logQuery(this.#pool, platformOf(this.#pool).getCommitTransactionSQL())
+    logQuery(this.pool, platformOf(this.pool).getCommitTransactionSQL())
   }
 
   async rollback (): Promise<void> {
     try {
       await this.sendRollback()
     } catch (error) {
-      await keepUntilLost(error, this.#pool.getClient(), this.connection)
+      await keepUntilLost(error, this.pool.getClient(), this.connection)
       throw error
     } finally {
       await this.#pinned.release()
     }
-    logQuery(this.#pool, platformOf(this.#pool).getRollbackTransactionSQL())
+    logQuery(this.pool, platformOf(this.pool).getRollbackTransactionSQL())
   }
 }
 

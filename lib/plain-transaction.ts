@@ -1,4 +1,5 @@
 import { BasePostgreSqlPlatform, BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type SqlEntityManager } from '@mikro-orm/sql'
+import { ConnectionThatBegins, queryThatBegins } from './begin-with-statement.ts'
 import { driverOptionsOf } from './driver-options.ts'
 import { keepUntilLost } from './dying-connection.ts'
 import { hold, type Held } from './hold.ts'
@@ -14,26 +15,47 @@ export class PlainTransaction extends PinnedTransaction {
   readonly trx: undefined
   readonly #platform: AbstractSqlPlatform
 
-  private constructor (pool: AbstractSqlConnection, pinned: Held<DatabaseConnection>) {
-    super(pool, pinned, pinned.resource)
+  readonly #starter: ConnectionThatBegins | undefined
+
+  private constructor (pool: AbstractSqlConnection, pinned: Held<DatabaseConnection>, starter?: ConnectionThatBegins) {
+    super(pool, pinned, starter ?? pinned.resource)
     this.#platform = platformOf(pool)
+    this.#starter = starter
   }
 
-  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
-  static async begin (pool: AbstractSqlConnection, arrived: () => void): Promise<PlainTransaction> {
+  /**
+   * Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. `withStatement`,
+   * it begins with its first statement, where the driver can: see `beginError`.
+   */
+  static async begin (pool: AbstractSqlConnection, arrived: () => void, withStatement: boolean): Promise<PlainTransaction> {
     await pool.ensureConnection()
+    const QueryThatBegins = withStatement ? await queryThatBegins(pool) : null
     const pinned = await hold<DatabaseConnection>(use => pool.getClient().getExecutor().provideConnection(async connection => {
       arrived()
       try {
-        await connection.executeQuery(BEGIN)
+        if (QueryThatBegins === null) await connection.executeQuery(BEGIN)
       } catch (error) {
         await keepUntilLost(error, pool.getClient(), connection)
         throw error
       }
       await use(connection)
     }))
-    logQuery(pool, BEGIN.sql)
-    return new PlainTransaction(pool, pinned)
+    const { resource } = pinned
+    const starter = QueryThatBegins === null ? undefined : new ConnectionThatBegins(resource, QueryThatBegins, () => resource.executeQuery(BEGIN))
+    return new PlainTransaction(pool, pinned, starter)
+  }
+
+  override get beginError (): unknown {
+    return this.#starter?.error
+  }
+
+  override whenBegun (callback: () => void): void {
+    const begun = (): void => {
+      logQuery(this.pool, BEGIN.sql)
+      callback()
+    }
+    if (this.#starter === undefined) begun()
+    else this.#starter.onBegun = begun
   }
 
   savepoint (name: string): Promise<unknown> {

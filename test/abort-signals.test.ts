@@ -4,7 +4,7 @@ import { Book, onPostgres, type TestDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
 
-const RUNNING = "select pid from pg_stat_activity where query like 'select pg_sleep%' and state = 'active' and datname = current_database()"
+const RUNNING = "select pid from pg_stat_activity where query ~ '^(begin;)?select pg_sleep' and state = 'active' and datname = current_database()"
 
 async function whileSleeping (observe: TestDatabase['observe'], run: () => void): Promise<void> {
   await until(async () => (await observe(RUNNING)).length === 1)

@@ -44,7 +44,7 @@ onPostgres('an error that comes during the flush wins, and nothing is written', 
   const statuses = (await Promise.all([get('/object'), get('/string')])).map(({ status }) => status)
   t.strictSame(statuses, [503, 503], 'and the client does not wait for the statement that is still running')
   await blocker.rollback()
-  await until(async () => (await observe("select 1 from pg_stat_activity where state = 'idle in transaction' or (state = 'active' and query like 'insert%')")).length === 0)
+  await until(async () => (await observe("select 1 from pg_stat_activity where state = 'idle in transaction' or (state = 'active' and query ~ '^(begin;)?insert')")).length === 0)
   t.strictSame(await titles(), [])
   await until(async () => taken() === 0)
 })

@@ -40,7 +40,7 @@ async function dieUnnoticed ({ url }: Database): Promise<void> {
   terminateUnnoticed(url, await pidOf(sql()))
 }
 
-const SLEEPING = "state = 'active' and query like 'select pg_sleep%'"
+const SLEEPING = "state = 'active' and query ~ '^(begin;)?select pg_sleep'"
 const COMMITTING = "state = 'active' and query = 'commit' and wait_event = 'PgSleep'"
 
 const DEATHS: Record<string, Death> = {
@@ -98,7 +98,7 @@ const DEATHS: Record<string, Death> = {
       const blocker = orm.em.fork()
       await blocker.begin()
       await blocker.execute('lock table book in access exclusive mode')
-      later(terminateWhen(url, "wait_event_type = 'Lock' and query like 'select count%'").finally(() => blocker.rollback()))
+      later(terminateWhen(url, "wait_event_type = 'Lock' and query ~ '^(begin;)?select count'").finally(() => blocker.rollback()))
       await em().count(Book)
     },
     status: 503,
@@ -109,7 +109,7 @@ const DEATHS: Record<string, Death> = {
       const blocker = orm.em.fork()
       await blocker.begin()
       await blocker.execute('lock table book in access exclusive mode')
-      later(terminateWhen(url, "wait_event_type = 'Lock' and query like 'insert%'").finally(() => blocker.rollback()))
+      later(terminateWhen(url, "wait_event_type = 'Lock' and query ~ '^(begin;)?insert'").finally(() => blocker.rollback()))
       em().create(Book, { title: 'Emma' })
     },
     status: 503,

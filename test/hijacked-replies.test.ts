@@ -105,7 +105,7 @@ for (const onAbort of ['rollback', 'commit'] as const) {
 }
 
 onPostgres('a client that leaves a hijacked reply cancels the statement that is running for it', async (t, { orm, titles, taken, observe }) => {
-  const running = "select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active' and datname = current_database()"
+  const running = "select 1 from pg_stat_activity where query ~ '^(begin;)?select pg_sleep' and state = 'active' and datname = current_database()"
   const cancelled = Promise.withResolvers<unknown>()
   const { app } = await startServer(t, { orm }, app => {
     app.get('/', async (_request, reply) => {

@@ -91,7 +91,7 @@ onPostgres('a stream that fails before the commit is not committed', async (t, {
     })
   })
   const response = get('/')
-  await until(async () => (await observe("select 1 from pg_stat_activity where query like 'insert%' and wait_event_type = 'Lock' and datname = current_database()")).length === 1)
+  await until(async () => (await observe("select 1 from pg_stat_activity where query ~ '^(begin;)?insert' and wait_event_type = 'Lock' and datname = current_database()")).length === 1)
   stream.destroy(new Error('no'))
   await blocker.rollback()
   t.match(await (await response).json(), { statusCode: 500, message: 'no' })

@@ -239,7 +239,7 @@ onEachDatabase('with a signal, it is rolled back when the socket closes', async 
 })
 
 onPostgres('with a signal, the statement that is running is cancelled', async (t, { orm, titles, taken, observe }) => {
-  const running = "select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active' and datname = current_database()"
+  const running = "select 1 from pg_stat_activity where query ~ '^(begin;)?select pg_sleep' and state = 'active' and datname = current_database()"
   const ended = Promise.withResolvers<unknown>()
   const { app } = await startServer(t, { orm }, answering((title, signal) => runInContext({ orm: app.orm, signal }, async () => {
     await em().insert(Book, { title })

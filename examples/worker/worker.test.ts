@@ -306,7 +306,7 @@ onQueue('a job that takes too long is cancelled in the database, and what it doe
   for (const job of await jobs()) t.match(job, { state: 'failed', last_error: /^TimeoutError/ })
   t.match(await late.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: /job 2 \(wait\) has ended/ })
   t.strictSame(await effects(), [])
-  await until(async () => (await query("select from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'")).length === 0)
+  await until(async () => (await query("select from pg_stat_activity where query ~ '^(begin;)?select pg_sleep' and state = 'active'")).length === 0)
 })
 
 onQueue('a job that outlives its lease is tried by another worker, and only one of the two counts', async (t, { put, start, effects, jobs, reached }) => {

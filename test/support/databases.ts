@@ -148,11 +148,16 @@ async function withDatabase (t: Test, run: Run, { open, ...database }: Opener): 
   })
 }
 
-/** The pool's own queries among them: everything that goes to the server goes through `query`. */
+/** The pool's own queries among them: everything that goes to the server goes through these two of the wire. */
 function record (client: pg.PoolClient, sent: string[]): void {
-  const query = client.query
-  client.query = function (this: pg.PoolClient, ...args: any[]) {
-    sent.push(args[0]?.text ?? args[0]?.cursor?.text ?? args[0])
-    return Reflect.apply(query, this, args)
-  } as typeof client.query
+  const { connection } = client as unknown as { connection: { query (sql: string): void, parse (query: { text: string }): void } }
+  const { query, parse } = connection
+  connection.query = sql => {
+    sent.push(...sql.startsWith('begin;') ? ['begin', sql.slice('begin;'.length)] : [sql])
+    query.call(connection, sql)
+  }
+  connection.parse = statement => {
+    sent.push(statement.text)
+    parse.call(connection, statement)
+  }
 }

@@ -1,0 +1,211 @@
+import type { Kysely, SqlEntityManager } from '@mikro-orm/sql'
+import diagnostics from 'node:diagnostics_channel'
+import type pg from 'pg'
+import type { Test } from 'tap'
+import { commit, em, runInContext } from '../index.ts'
+import { Book, onPostgres, type Orm } from './support/databases.ts'
+import { until } from './support/until.ts'
+
+const sql = (): SqlEntityManager => em() as unknown as SqlEntityManager
+const books = (): Kysely<any> => sql().getKysely() as Kysely<any>
+const write = (title: string): Promise<unknown> => em().insert(Book, { title })
+
+const first = (rows: AsyncIterable<unknown>): Promise<unknown> => rows[Symbol.asyncIterator]().next()
+
+async function poolOf (orm: Orm): Promise<pg.Pool> {
+  return await (orm.em.getConnection() as unknown as { getNativeClient (): Promise<pg.Pool> }).getNativeClient()
+}
+
+/** The one connection that is idle. */
+async function onIdle<T> (orm: Orm, use: (client: pg.PoolClient) => T): Promise<Awaited<T>> {
+  const client = await (await poolOf(orm)).connect()
+  try {
+    return await use(client)
+  } finally {
+    client.release()
+  }
+}
+
+/** What is sent to the server in one piece. */
+async function recordQueries (orm: Orm): Promise<string[]> {
+  const queries: string[] = []
+  await onIdle(orm, client => {
+    const { connection } = client as unknown as { connection: { query (sql: string): void, parse (query: { text: string }): void } }
+    const { query, parse } = connection
+    connection.query = sql => {
+      queries.push(sql)
+      query.call(connection, sql)
+    }
+    connection.parse = statement => {
+      queries.push(statement.text)
+      parse.call(connection, statement)
+    }
+  })
+  return queries
+}
+
+/** Leaves the idle connection as nobody should: PostgreSQL refuses even `BEGIN` until it is rolled back. */
+async function breakIdle (orm: Orm): Promise<() => Promise<void>> {
+  await onIdle(orm, async client => {
+    await client.query('begin')
+    await client.query('select 1 / 0').catch(() => {})
+  })
+  return () => onIdle(orm, async client => { await client.query('rollback') })
+}
+
+const ABORTED = /current transaction is aborted/
+
+function collectBegun (t: Test): unknown[] {
+  const begun: unknown[] = []
+  const note = (event: unknown): void => { begun.push(event) }
+  diagnostics.subscribe('fastify-context-orm:begun', note)
+  t.teardown(() => diagnostics.unsubscribe('fastify-context-orm:begun', note))
+  return begun
+}
+
+onPostgres('BEGIN and the first statement are one query', async (t, { orm, titles }) => {
+  const queries = await recordQueries(orm)
+  await runInContext({ orm }, async () => {
+    await write('Emma')
+    await write('Persuasion')
+    await commit()
+    em().create(Book, { title: 'Sanditon' })
+  })
+  t.match(queries, [/^begin;insert .*Emma/, /^insert .*Persuasion/, 'commit', /^begin;insert .*Sanditon/, 'commit'])
+  t.equal(queries.length, 5)
+  t.strictSame(await titles(), ['Emma', 'Persuasion', 'Sanditon'])
+
+  queries.length = 0
+  await runInContext({ orm }, async () => {
+    await books().insertInto('book').values({ title: 'Lady Susan' }).execute()
+  })
+  t.match(queries, ['begin', /^insert .*\$1/, 'commit'], 'but PostgreSQL takes no other with one that has parameters')
+
+  queries.length = 0
+  await runInContext({ orm }, async () => {
+    await em().begin()
+    t.strictSame(queries, ['begin'], 'and whoever asks for it has it at once')
+    await em().commit()
+  })
+  t.strictSame(queries.splice(0), ['begin', 'commit'])
+
+  await runInContext({ orm }, () => em().transactional(() => write('Lesley Castle')))
+  t.match(queries, ['begin', /^savepoint/, /^insert/, /^release/, 'commit'])
+})
+
+onPostgres('the first statement answers as any other', async (t, { orm }) => {
+  const answers = await runInContext({ orm }, async () => {
+    const answersOf = async (): Promise<unknown[]> => {
+      const all: unknown[] = []
+      const statements = [
+        'insert into book (title) values (\'Emma\') returning title', 'update book set stock = 4', 'select 1 as a; select 2 as b', ';',
+        'select pg_typeof(now()) as type, now() > \'2020-01-01\' as is_now, null as nothing, array[1, 2] as list', 'set local work_mem = \'8MB\''
+      ]
+      for (const method of ['all', 'run'] as const) {
+        for (const statement of statements) {
+          await action()
+          all.push(await sql().execute(statement, [], method))
+          await em().rollback()
+        }
+      }
+      return all
+    }
+    let action = async (): Promise<void> => {}
+    const ofFirst = await answersOf()
+    action = async () => { await em().begin() }
+    return [ofFirst, await answersOf()]
+  })
+  t.strictSame(answers[0], answers[1])
+  t.strictSame((answers[0] as unknown[])[0], [{ title: 'Emma' }])
+
+  const errors: any[] = []
+  for (const action of [async () => {}, async () => { await em().begin() }]) {
+    await runInContext({ orm }, async () => {
+      await action()
+      await sql().execute('select nextval(\'book_id_seq\'), title from bok')
+    }).catch(error => errors.push(error))
+  }
+  t.equal(errors.length, 2)
+  t.match(errors[0], { code: '42P01', position: '43' })
+  t.strictSame({ ...errors[0] }, { ...errors[1] }, 'also with an error')
+  t.match(errors[0].stack, /begin-with-statement\.test\.ts/)
+})
+
+onPostgres('where BEGIN fails, the statement is not executed, and the next one begins anew', async (t, { orm, taken, titles }) => {
+  const begun = collectBegun(t)
+  const queries = await recordQueries(orm)
+  const mend = await breakIdle(orm)
+  await runInContext({ orm }, async () => {
+    queries.length = 0
+    await t.rejects(write('lost'), ABORTED)
+    t.equal(taken(), 0, 'the connection is back')
+    await t.rejects(em().begin(), ABORTED)
+    await t.rejects(first(books().updateTable('book').set({ stock: 4 }).returning('id').stream()), ABORTED)
+    t.equal(taken(), 0)
+    t.strictSame(begun, [])
+    await mend()
+    await write('Emma')
+    t.equal(begun.length, 1)
+  })
+  t.strictSame(await titles(), ['Emma'])
+  t.equal(taken(), 0)
+
+  await t.rejects(runInContext({ orm }, () => write('Emma')), { code: '23505' })
+  t.equal(begun.length, 2, 'it has begun where it is the statement that fails')
+})
+
+onPostgres('where BEGIN fails, so does what has waited for it', async (t, { orm, taken, titles }) => {
+  const mend = await breakIdle(orm)
+  await t.rejects(runInContext({ orm }, async () => {
+    const [one, two, three] = await Promise.allSettled([write('Emma'), write('Persuasion'), em().transactional(() => write('Sanditon'))])
+    t.match(one, { status: 'rejected', reason: ABORTED })
+    t.match(two, { status: 'rejected', reason: ABORTED })
+    t.match(three, { status: 'rejected' })
+    t.equal(taken(), 0)
+    throw new Error('no')
+  }), /^no$/)
+  await mend()
+  t.strictSame(await titles(), [])
+  t.equal(taken(), 0)
+})
+
+onPostgres('a first statement that takes longer than pg\'s query_timeout is rolled back', async (t, { orm, observe, taken, titles }) => {
+  const blocker = orm.em.fork() as unknown as SqlEntityManager
+  await onIdle(orm, async client => {
+    (client as any).connectionParameters.query_timeout = 200
+    await blocker.begin() // on another connection
+  })
+  await blocker.execute('lock table book in access exclusive mode')
+  await t.rejects(runInContext({ orm }, async () => {
+    await t.rejects(write('lost'), /Query read timeout/)
+    t.equal((await observe("select 1 from pg_stat_activity where query like 'begin;insert%' and wait_event_type = 'Lock'")).length, 1, 'in this process only')
+    await blocker.rollback()
+  }), { code: 'FST_ORM_TRANSACTION_FAILED' })
+  await until(() => taken() === 0)
+  t.strictSame(await titles(), [])
+})
+
+onPostgres('whoever stands between Kysely and pg, and copies queries, keeps nothing from beginning', async (t, { orm, taken, titles }) => {
+  const queries = await recordQueries(orm)
+  const seen: unknown[] = []
+  await onIdle(orm, client => {
+    const query = client.query as (...args: any[]) => unknown
+    client.query = ((config: any, ...args: any[]) => {
+      seen.push(config.text ?? config)
+      return query.call(client, typeof config === 'string' ? config : { ...config }, ...args)
+    }) as typeof client.query
+  })
+  await runInContext({ orm }, () => write('Emma'))
+  t.match(queries, ['begin', /^insert/, 'commit'])
+  t.match(seen, [/^insert/, 'begin', /^insert/, 'commit'], 'and it sees what the statement is')
+  t.strictSame(await titles(), ['Emma'])
+
+  const mend = await breakIdle(orm)
+  await runInContext({ orm }, async () => {
+    await t.rejects(write('lost'), ABORTED)
+    await mend()
+    await write('Persuasion')
+  })
+  t.equal(taken(), 0)
+  t.strictSame(await titles(), ['Emma', 'Persuasion'])
+})
