@@ -19,6 +19,7 @@ interface Wire {
 
 /** What PostgreSQL has said has a severity, and perhaps a place in the query, from 1 on. */
 interface ErrorOfPg extends Error {
+  code?: string
   severity?: string
   position?: string
 }
@@ -93,14 +94,20 @@ export class ConnectionThatBegins implements DatabaseConnection {
       this.onBegun()
       return result
     } catch (error) {
-      // something between Kysely and pg has not let it through, or the connection has died
-      if (!both.isSent) return await this.#executeAfterBegin(query, options)
-      if (both.hasBegun) this.onBegun()
-      else this.error = error
+      if (both.hasBegun) {
+        this.onBegun()
+        throw error
+      }
+      if (!both.isSent || isRefusal(error)) return await this.#executeAfterBegin(query, options)
+      this.error = error
       throw error
     }
   }
 
+  /**
+   * Also for a query that something between Kysely and pg has not let through, and for one that PostgreSQL has refused
+   * before `BEGIN`: if the statement is to blame, such as for its syntax, it shall fail in the transaction like any other.
+   */
   async #executeAfterBegin (query: Query, options?: QueryOptions): Promise<Result> {
     try {
       await this.#begin()
@@ -111,6 +118,12 @@ export class ConnectionThatBegins implements DatabaseConnection {
     this.onBegun()
     return await this.#connection.executeQuery(query, options)
   }
+}
+
+/** PostgreSQL has answered, and not that it was told to stop. */
+function isRefusal (error: unknown): boolean {
+  const { severity, code } = error as ErrorOfPg
+  return severity !== undefined && code?.startsWith('57') === false
 }
 
 const classes = new WeakMap<AbstractSqlConnection, QueryThatBeginsClass | null>()

@@ -149,7 +149,7 @@ export class DeferredTransaction {
     this.#statistics.count(query.sql, isAutocommit)
     return isAutocommit
       ? this.#runInAutocommit(query.sql, use)
-      : this.#runInTransaction(query.sql, part, use, options?.signal, true)
+      : this.#runInTransaction(query.sql, part, use, options?.signal, options?.signal === undefined)
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
@@ -275,7 +275,7 @@ export class DeferredTransaction {
     return this.#runInTransaction(name, part, () => run(this.#begun!))
   }
 
-  /** If it is a statement that `use` executes, the transaction may begin with it, in the same round trip. */
+  /** If `use` does nothing but execute a statement, for certain, the transaction may begin with that (`isStatement`). */
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal, isStatement = false): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
     this.#owner.noteWrite()

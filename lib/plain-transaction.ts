@@ -14,7 +14,7 @@ import { SANDBOXED } from './sandboxes.ts'
 export class PlainTransaction extends PinnedTransaction {
   readonly trx: undefined
   readonly #platform: AbstractSqlPlatform
-
+  /** Of one that begins with its first statement. */
   readonly #starter: ConnectionThatBegins | undefined
 
   private constructor (pool: AbstractSqlConnection, pinned: Held<DatabaseConnection>, starter?: ConnectionThatBegins) {

@@ -1,5 +1,6 @@
 import type { Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import diagnostics from 'node:diagnostics_channel'
+import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Test } from 'tap'
 import { commit, em, runInContext } from '../index.ts'
@@ -129,6 +130,37 @@ onPostgres('the first statement answers as any other', async (t, { orm }) => {
   t.match(errors[0], { code: '42P01', position: '43' })
   t.strictSame({ ...errors[0] }, { ...errors[1] }, 'also with an error')
   t.match(errors[0].stack, /begin-with-statement\.test\.ts/)
+})
+
+onPostgres('a first statement that cannot even be parsed fails the transaction as any other', async (t, { orm, titles }) => {
+  for (const action of [async () => {}, async () => { await em().begin() }]) {
+    await t.rejects(runInContext({ orm }, async () => {
+      await action()
+      await t.rejects(sql().execute('selec 1'), { code: '42601', position: '1' })
+      await write('lost').catch(() => {})
+    }), { code: 'FST_ORM_TRANSACTION_FAILED' })
+  }
+  t.strictSame(await titles(), [])
+})
+
+onPostgres('what comes after a statement that was aborted before it was sent is in the transaction, too', async (t, { another, titles }) => {
+  const small = await another({ pool: { min: 0, max: 1 } })
+  const pool = await poolOf(small)
+  const holder = await pool.connect()
+  const controller = new AbortController()
+  await t.rejects(runInContext({ orm: small }, async () => {
+    const insert = (title: string): any => books().insertInto('book').values({ title }).returning('title')
+    const aborted = insert('aborted').execute({ signal: controller.signal })
+    await until(() => pool.waitingCount === 1)
+    const streamed = first(insert('streamed').stream())
+    await setImmediate()
+    controller.abort()
+    holder.release()
+    await t.rejects(aborted, { name: 'AbortError' })
+    t.strictSame(await streamed, { done: false, value: { title: 'streamed' } })
+    throw new Error('no')
+  }), /^no$/)
+  t.strictSame(await titles(), [])
 })
 
 onPostgres('where BEGIN fails, the statement is not executed, and the next one begins anew', async (t, { orm, taken, titles }) => {
