@@ -1,6 +1,7 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireConnection, holdersAround } from './connection-wait.ts'
-import type { DatabaseConnection } from './pinned-transaction.ts'
+import { findPgReads, pgReadsOf, type PgReads } from './pg-reads.ts'
+import type { DatabaseConnection, Query, Result } from './pinned-transaction.ts'
 import type { RunningStatements } from './running-statements.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 
@@ -32,6 +33,36 @@ export class AutocommitReads {
     return this.#done.promise
   }
 
+  /** Executes one that nobody but the context can cancel. */
+  execute (query: Query): Promise<Result> {
+    const pool = this.#write
+    if (this.#prefersReplicas || holdersAround(this.#owner, pool).length > 0) return this.#executeOnKysely(query)
+    const reads = pgReadsOf(pool)
+    if (reads === undefined) return this.#executeFirst(query)
+    return reads === null ? this.#executeOnKysely(query) : this.#executeOnPg(query, reads)
+  }
+
+  #executeOnKysely (query: Query): Promise<Result> {
+    return this.run(connection => connection.executeQuery(query))
+  }
+
+  /** What closes the pool is Kysely 0.29.6, and only if it has lent a connection. */
+  async #executeFirst (query: Query): Promise<Result> {
+    const result = await this.#executeOnKysely(query)
+    await findPgReads(this.#em, this.#write)
+    return result
+  }
+
+  async #executeOnPg (query: Query, reads: PgReads): Promise<Result> {
+    this.#pending++
+    try {
+      return await reads.execute(query, this.#statements)
+    } finally {
+      this.#end()
+    }
+  }
+
+  /** Lends a connection of Kysely's to a read. */
   async run<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const pool = this.#pool
     const holders = pool === this.#write ? holdersAround(this.#owner, pool) : []
@@ -45,12 +76,15 @@ export class AutocommitReads {
         })
       ))
     } finally {
-      this.#pending--
-      if (this.#pending === 0) {
-        this.#done?.resolve()
-        this.#done = undefined
-      }
+      this.#end()
     }
+  }
+
+  #end (): void {
+    this.#pending--
+    if (this.#pending > 0) return
+    this.#done?.resolve()
+    this.#done = undefined
   }
 
   /** A read replica if there is one and MikroORM's `preferReadReplicas` says so. */

@@ -1,4 +1,5 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
+import { pgPoolOf, type ErrorOfPg, type PgPool, type PgQuery, type PgQueryClass, type Wire } from './pg-pool.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 
 /**
@@ -9,29 +10,6 @@ import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-t
  * with those of the statement: pg takes whatever has a method `submit`, as pg-cursor does, and Kysely hands it what it has
  * for `sql` as it is. Where that should change, `BEGIN` goes by itself.
  */
-
-/** What is used of pg's `Connection`. */
-interface Wire {
-  /** Sends statements without parameters. */
-  query (text: string): void
-  readonly stream: { readonly destroyed: boolean }
-}
-
-/** What PostgreSQL has said has a severity, and perhaps a place in the query, from 1 on. */
-interface ErrorOfPg extends Error {
-  code?: string
-  severity?: string
-  position?: string
-}
-
-/** What is used of pg's `Query`, of which its client makes one for each query. */
-interface PgQuery {
-  callback: (error: ErrorOfPg | null | undefined, results: unknown) => void
-  submit (wire: Wire): unknown
-  handleCommandComplete (message: unknown, wire: Wire): void
-}
-
-type PgQueryClass = new (text: string) => PgQuery
 
 interface QueryThatBegins extends PgQuery {
   /** It has come as far as the connection. */
@@ -126,20 +104,19 @@ function isRefusal (error: unknown): boolean {
   return severity !== undefined && code?.startsWith('57') === false
 }
 
-const classes = new WeakMap<AbstractSqlConnection, QueryThatBeginsClass | null>()
+const classes = new WeakMap<PgPool, QueryThatBeginsClass>()
 
 /** `null` if the driver is not pg's in JavaScript. */
-export function queryThatBegins (pool: AbstractSqlConnection): QueryThatBeginsClass | null | Promise<QueryThatBeginsClass | null> {
-  const known = classes.get(pool)
-  return known === undefined ? askPool(pool) : known
+export function queryThatBegins (connection: AbstractSqlConnection): QueryThatBeginsClass | null | Promise<QueryThatBeginsClass | null> {
+  const pool = pgPoolOf(connection)
+  return pool instanceof Promise ? pool.then(queryThatBeginsOn) : queryThatBeginsOn(pool)
 }
 
-async function askPool (pool: AbstractSqlConnection): Promise<QueryThatBeginsClass | null> {
-  const native: any = await (pool as AbstractSqlConnection & { getNativeClient? (): Promise<unknown> }).getNativeClient?.()
-  const Query = native?.Client?.Query
-  const made = typeof Query?.prototype.requiresPreparation === 'function' ? queryThatBeginsOf(Query) : null
-  classes.set(pool, made)
-  return made
+function queryThatBeginsOn (pool: PgPool | null): QueryThatBeginsClass | null {
+  if (pool === null) return null
+  const known = classes.get(pool) ?? queryThatBeginsOf(pool.Client.Query)
+  classes.set(pool, known)
+  return known
 }
 
 function queryThatBeginsOf (Query: PgQueryClass): QueryThatBeginsClass {

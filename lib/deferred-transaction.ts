@@ -144,12 +144,14 @@ export class DeferredTransaction {
   }
 
   /** Runs a statement: `use` gets the connection that it is to run on. `part` says who has sent it. */
-  execute<T> (query: Query, part: Savepoint, options: QueryOptions, use: Use<T>): Promise<T> {
+  execute (query: Query, part: Savepoint, options: QueryOptions, use: Use<Result>): Promise<Result> {
     const isAutocommit = this.#isAutocommit(query.sql)
     this.#statistics.count(query.sql, isAutocommit)
-    return isAutocommit
-      ? this.#runInAutocommit(query.sql, use)
-      : this.#runInTransaction(query.sql, part, use, options?.signal, options?.signal === undefined)
+    const isStatement = options?.signal === undefined
+    if (!isAutocommit) return this.#runInTransaction(query.sql, part, use, options?.signal, isStatement)
+    if (!isStatement) return this.#runInAutocommit(query.sql, use)
+    this.#assertStreamsLeaveRoom(query.sql)
+    return this.#reads.execute(query)
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
@@ -267,8 +269,12 @@ export class DeferredTransaction {
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
-    if (this.#reads.hasSingleConnection) this.#assertNoStream(sql)
+    this.#assertStreamsLeaveRoom(sql)
     return this.#reads.run(use)
+  }
+
+  #assertStreamsLeaveRoom (sql: string): void {
+    if (this.#reads.hasSingleConnection) this.#assertNoStream(sql)
   }
 
   #command (name: string, part: Savepoint, run: (transaction: PinnedTransaction) => Promise<unknown>): Promise<unknown> {

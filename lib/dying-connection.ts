@@ -10,8 +10,13 @@ const CLOSING = /^57P0[1-4]$/
  * fail in turn.
  */
 export async function keepUntilLost (error: unknown, client: Kysely<any>, connection: DatabaseConnection): Promise<void> {
-  if (!CLOSING.test(String((error as { code?: unknown } | null)?.code))) return
+  if (!isClosing(error)) return
   await connection.executeQuery(probeFor(client)).catch(() => {})
+}
+
+/** The server has said with it that it closes the connection. */
+export function isClosing (error: unknown): boolean {
+  return CLOSING.test(String((error as { code?: unknown } | null)?.code))
 }
 
 /** A statement that every connection answers as long as it is alive. */

@@ -5,8 +5,10 @@ import type { DatabaseConnection } from './pinned-transaction.ts'
 
 type Client = Kysely<any>
 
+type Cancellable = Pick<DatabaseConnection, 'cancelQuery' | 'collectSessionInfo'>
+
 interface Running {
-  connection: DatabaseConnection
+  connection: Cancellable
   statement: Promise<unknown>
 }
 
@@ -25,8 +27,8 @@ export class RunningStatements {
     return this.#cancelled
   }
 
-  /** If the statement is all that the connection was taken for, `pool` is where it goes back to. */
-  async run<T> (connection: DatabaseConnection, use: (connection: DatabaseConnection) => Promise<T>, pool?: Client): Promise<T> {
+  /** If the statement is all that Kysely has lent the connection for, `pool` is where it goes back to. */
+  async run<C extends Cancellable, T> (connection: C, use: (connection: C) => Promise<T>, pool?: Client): Promise<T> {
     const statement = use(connection)
     const running: Running = { connection, statement }
     this.#running.push(running)
@@ -37,7 +39,7 @@ export class RunningStatements {
     } catch (error) {
       this.#hasEnded(running)
       noteErrorOfDriver(error)
-      if (pool !== undefined) await keepUntilLost(error, pool, connection)
+      if (pool !== undefined) await keepUntilLost(error, pool, connection as unknown as DatabaseConnection)
       throw error
     }
   }

@@ -93,13 +93,14 @@ export function onPostgres (name: string, run: Run): void {
     await withDatabase(t, run, {
       kind: 'postgresql',
       sent,
-      open: options => MikroORM.init({
+      open: (options = {}) => MikroORM.init({
         ...DEFAULTS,
         clientUrl: url.href,
         pool: { min: 0, max: 5 },
         driver: PostgreSqlDriver as any,
         ...options,
         driverOptions: {
+          ...(options as { driverOptions?: object }).driverOptions,
           onPoolCreated (pool: pg.Pool) {
             pools.push(pool)
             pool.on('connect', client => record(client, sent))
