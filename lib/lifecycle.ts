@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fast
 import { giveStatus, isOfDatabase, withoutInternals, withoutStatement } from './database-errors.ts'
 import type { Databases } from './databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
-import { show } from './options.ts'
+import { isSuccess, show } from './options.ts'
 import { ContextOfRequest } from './request-context.ts'
 import type { Route, RouteHooks, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
@@ -123,7 +123,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
   context.isReplying = true
-  return untilReplied(context, commitOrRollback(context, request, reply, payload))
+  return untilReplied(context, end(context, request, reply, payload))
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
@@ -156,6 +156,14 @@ function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: s
 
 type PayloadDone = (error: null, payload: string) => void
 
+/** Most requests have only read, and end as soon as that is certain. */
+function end (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+  const commits = typeof payload === 'string' && context.shouldCommit === isSuccess && isSuccess(request, reply)
+  const others = commits && !context.hasUncommitted ? context.untilOthersHaveRun() : undefined
+  if (others === undefined) return commitOrRollback(context, request, reply, payload)
+  return others.then(() => context.endIdle('reply') ? undefined : commitOrRollback(context, request, reply, payload))
+}
+
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   const assertStreamIsWhole = watchStream(payload)
   assertPayload(reply, payload)
@@ -175,15 +183,15 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
 }
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
-async function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
-  try {
-    await working
-  } catch (error) {
-    if (!isOvertaken(context)) throw error
-  } finally {
+function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
+  const mayGoOn = (): boolean => {
     context.isReplying = false
+    return !isOvertaken(context)
   }
-  if (isOvertaken(context)) await never()
+  return working.then(() => mayGoOn() ? undefined : never(), error => {
+    if (mayGoOn()) throw error
+    return never()
+  })
 }
 
 /**

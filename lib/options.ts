@@ -239,7 +239,8 @@ function check (where: string, options: object, known: Record<string, Check>, ig
   }
 }
 
-function isSuccess (_request: FastifyRequest, reply: FastifyReply): boolean {
+/** What `shouldCommit` is by default. */
+export function isSuccess (_request: FastifyRequest, reply: FastifyReply): boolean {
   return reply.statusCode < 400
 }
 

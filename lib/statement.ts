@@ -102,7 +102,7 @@ function isUnderstood (sql: string): boolean {
 
 /** Without a promise: a `select` may lock, or call what writes. */
 export function beginsWithSelect (sql: string): boolean {
-  return BEGINS_WITH_SELECT.test(sql)
+  return sql.startsWith('select ') || BEGINS_WITH_SELECT.test(sql) // the first is all that it takes for MikroORM's own
 }
 
 /**

@@ -252,3 +252,19 @@ onEachDatabase('a reply whose own hook has written is not sent when an error has
   t.equal((await get('/')).status, 503)
   t.strictSame(await titles(), [])
 })
+
+onEachDatabase('an error that comes before a reply to a request that has only read is sent, wins', async (t, { orm, taken }) => {
+  const { get, log } = await startServer(t, { orm }, app => {
+    app.get('/', async (_request, reply) => {
+      await em().count(Book)
+      reply.send('ok')
+      throw new Error('not so fast')
+    })
+  })
+  const response = await get('/')
+  t.equal(response.status, 500)
+  t.match(await response.json(), { message: 'not so fast' })
+  t.strictSame(log.filter(({ level }) => level !== 50), [])
+  t.equal(taken(), 0)
+  t.equal((await get('/')).status, 500)
+})

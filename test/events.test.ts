@@ -68,6 +68,17 @@ onEachDatabase('each context that used a database tells once what became of it',
   t.match(await settle(post('/taken')), { outcome: 'rolledBack', ending: 'error', error: { name: 'UniqueConstraintViolationException' } })
 })
 
+onEachDatabase('of a request that has only read, the status and shouldCommit decide as of any other', async (t, { orm }) => {
+  const { settled } = subscribe(t)
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/missing', async (_request, reply) => { await em().count(Book); return reply.code(404).send('no') })
+    app.get('/refused', { config: { orm: { shouldCommit: () => false } } }, async () => { await em().count(Book); return 'ok' })
+    app.get('/accepted', { config: { orm: { shouldCommit: () => true } } }, async (_request, reply) => { await em().count(Book); return reply.code(404).send('no') })
+  })
+  for (const path of ['/missing', '/refused', '/accepted']) await (await get(path)).text()
+  t.match(settled, [{ outcome: 'rolledBack', ending: 'status' }, { outcome: 'rolledBack', ending: 'status' }, { outcome: 'committed', ending: 'reply' }])
+})
+
 onEachDatabase('jobs and branches tell who they are', async (t, { orm }) => {
   const events = subscribe(t)
   const { get } = await startServer(t, { orm }, app => {
