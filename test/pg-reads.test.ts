@@ -158,6 +158,7 @@ onPostgres('an abort cancels a read that is running, also if the pool has nothin
   t.match(await error, { code: '57014' })
   await unlock()
   await until(() => taken() === 0)
+  await until(async () => (await observe("select 1 from pg_stat_activity where pid <> pg_backend_pid() and query ~ 'pg_cancel_backend'")).length === 0)
 })
 
 onPostgres('a connection is not given back while a cancellation is on its way to it', async (t, { another, observe, taken }) => {
@@ -284,4 +285,31 @@ onPostgres("reads go through a Kysely dialect of the user's own", async (t, { or
   await runInContext({ orm: own }, async () => {
     for (let i = 0; i < 3; i++) t.equal(await em().count(Book), 0)
   })
+})
+
+onPostgres('closing the app waits for a read that a request which has failed has left running', async (t, { orm, observe }) => {
+  const order: string[] = []
+  const isReading = Promise.withResolvers<void>()
+  const { app, get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => await em().count(Book))
+    app.get('/leave', async () => {
+      em().count(Book).catch(() => {})
+      await isReading.promise
+      throw new Error('no')
+    })
+  })
+  t.equal(await (await get('/')).text(), '0')
+  const blocker = orm.em.fork({ useContext: false })
+  await blocker.begin()
+  await blocker.execute('lock table book in access exclusive mode')
+  const left = get('/leave')
+  await until(async () => (await observe(WAITING)).length === 1)
+  isReading.resolve()
+  t.equal((await left).status, 500)
+  const closed = app.close().then(() => order.push('closed'))
+  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve)) // lets it go ahead
+  order.push('unlocked')
+  await blocker.rollback()
+  await closed
+  t.strictSame(order, ['unlocked', 'closed'])
 })
