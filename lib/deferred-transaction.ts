@@ -149,9 +149,8 @@ export class DeferredTransaction {
     this.#statistics.count(query.sql, isAutocommit)
     const isStatement = options?.signal === undefined
     if (!isAutocommit) return this.#runInTransaction(query.sql, part, use, options?.signal, isStatement)
-    if (!isStatement) return this.#runInAutocommit(query.sql, use)
     this.#assertStreamsLeaveRoom(query.sql)
-    return this.#reads.execute(query)
+    return isStatement ? this.#reads.execute(query) : this.#reads.run(use)
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */

@@ -20,17 +20,18 @@ export class PgReads {
   async execute (query: Query, statements: RunningStatements): Promise<Result> {
     const client = await this.#connect()
     const read = new PgRead(this.#pool, client)
-    let goodbye: Error | undefined
+    let result: Result | undefined
+    let failure: unknown
     try {
-      return await statements.run(read, () => read.execute(query))
+      result = await statements.run(read, () => read.execute(query))
     } catch (error) {
       Error.captureStackTrace(error as Error) // as pg does: the error was made where the socket is read
-      if (isClosing(error)) goodbye = error as Error
-      throw error
-    } finally {
-      if (read.cancelled !== undefined) await read.cancelled.catch(() => {}) // or it might hit the next statement of that connection
-      client.release(goodbye)
+      failure = error
     }
+    if (read.cancelled !== undefined) await read.cancelled.catch(() => {}) // or it might hit the next statement of that connection
+    client.release(isClosing(failure) ? failure as Error : undefined)
+    if (result === undefined) throw failure
+    return result
   }
 
   /** A promise, and no callback: that would be called in the async context of whoever has given the connection back. */

@@ -31,6 +31,25 @@ for (const inflightQueryAbortStrategy of ['cancel query', 'kill session', 'ignor
   })
 }
 
+onPostgres('a signal of the user\'s cancels a read that is in no transaction', async (t, { orm, observe, taken, sent }) => {
+  t.intercept(console, 'error', { value: () => {} })
+  const controller = new AbortController()
+  const { failure, get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      await em().count(Book) // the first read of all goes another way than others
+      return await (em() as unknown as SqlEntityManager).execute('select count(*) from generate_series(1, 1000000000)', [], { signal: controller.signal, inflightQueryAbortStrategy: 'cancel query' })
+    })
+  })
+  const response = get('/')
+  const running = "select pid from pg_stat_activity where query ~ '^select count.* from generate_series' and state = 'active' and datname = current_database()"
+  await until(async () => (await observe(running)).length === 1)
+  controller.abort(new Error('enough'))
+  t.match(await failure(response), { statusCode: 500, message: 'enough' })
+  await until(async () => taken() === 0)
+  t.strictSame(await observe(running), [])
+  t.notOk(sent.includes('begin'))
+})
+
 onPostgres('a signal ends a stream', async (t, { orm, taken }) => {
   await orm.em.fork().insertMany(Book, Array.from({ length: 500 }, (_, i) => ({ title: `book ${i}` })))
   const { failure, get } = await startServer(t, { orm }, app => {
