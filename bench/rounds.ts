@@ -19,7 +19,7 @@ export interface Sample extends Driven {
 
 /**
  * A server is driven for so long, and with so many requests, before it is measured: with MikroORM, CPU per request falls
- * to less than half until everything has been compiled, and after some 15,000 requests it rises once more, for as many
+ * to less than half until everything has been compiled. V8 does so anew after some 15,000 requests, and that takes as many
  * again (Node 24). Slow loads are measured before that.
  */
 const WARM_UP = { seconds: 2, requests: 40_000, atMostSeconds: 12 }

@@ -1,6 +1,8 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireConnection, holdersAround } from './connection-wait.ts'
-import { findPgReads, pgReadsOf, type PgReads } from './pg-reads.ts'
+import { keepUntilLost } from './dying-connection.ts'
+import type { PgPool } from './pg-driver.ts'
+import { findPoolForReads, poolForReads, readOnPg } from './pg-reads.ts'
 import type { DatabaseConnection, Query, Result } from './pinned-transaction.ts'
 import type { RunningStatements } from './running-statements.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
@@ -33,30 +35,30 @@ export class AutocommitReads {
     return this.#done.promise
   }
 
-  /** Executes one that nobody but the context can cancel. */
+  /** Executes one without a signal: those that have one are cancelled by Kysely. */
   execute (query: Query): Promise<Result> {
-    const pool = this.#write
-    if (this.#prefersReplicas || holdersAround(this.#owner, pool).length > 0) return this.#executeOnKysely(query)
-    const reads = pgReadsOf(pool)
-    if (reads === undefined) return this.#executeFirst(query)
-    return reads === null ? this.#executeOnKysely(query) : this.#executeOnPg(query, reads)
+    // a replica may have hooks of its own, and who waits for a context around is watched by `acquireConnection()`
+    const needsKysely = this.#prefersReplicas || holdersAround(this.#owner, this.#write).length > 0
+    const pool = needsKysely ? null : poolForReads(this.#write)
+    if (pool === undefined) return this.#executeFirst(query)
+    return pool === null ? this.#executeOnKysely(query) : this.#executeOnPg(query, pool)
   }
 
   #executeOnKysely (query: Query): Promise<Result> {
     return this.run(connection => connection.executeQuery(query))
   }
 
-  /** What closes the pool is Kysely 0.29.6, and only if it has lent a connection. */
+  /** On Kysely, which closes the pool only if it has been asked for a connection (0.29.6). */
   async #executeFirst (query: Query): Promise<Result> {
     const result = await this.#executeOnKysely(query)
-    await findPgReads(this.#em, this.#write)
+    await findPoolForReads(this.#em, this.#write)
     return result
   }
 
-  async #executeOnPg (query: Query, reads: PgReads): Promise<Result> {
+  async #executeOnPg (query: Query, pool: PgPool): Promise<Result> {
     this.#pending++
     try {
-      return await reads.execute(query, this.#statements)
+      return await readOnPg(pool, query, this.#statements)
     } finally {
       this.#end()
     }
@@ -70,9 +72,14 @@ export class AutocommitReads {
     try {
       const client = pool.getClient()
       return await acquireConnection(this.#owner, holders, this.#em, arrived => (
-        client.getExecutor().provideConnection(connection => {
+        client.getExecutor().provideConnection(async connection => {
           arrived()
-          return this.#statements.run(connection, use, client)
+          try {
+            return await this.#statements.run(connection, use)
+          } catch (error) {
+            await keepUntilLost(error, client, connection)
+            throw error
+          }
         })
       ))
     } finally {

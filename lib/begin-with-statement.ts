@@ -1,5 +1,5 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
-import { pgPoolOf, type ErrorOfPg, type PgPool, type PgQuery, type PgQueryClass, type Wire } from './pg-pool.ts'
+import { pgPoolOf, type ErrorOfPg, type PgPool, type PgQuery, type PgQueryClass, type Wire } from './pg-driver.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 
 /**

@@ -143,14 +143,17 @@ export class DeferredTransaction {
     if (this.#begun !== undefined) this.#failure ??= error
   }
 
-  /** Runs a statement: `use` gets the connection that it is to run on. `part` says who has sent it. */
+  /**
+   * Runs a statement: `use` gets the connection that it is to run on, and without a signal does nothing but execute it
+   * there. `part` says who has sent it.
+   */
   execute (query: Query, part: Savepoint, options: QueryOptions, use: Use<Result>): Promise<Result> {
     const isAutocommit = this.#isAutocommit(query.sql)
     this.#statistics.count(query.sql, isAutocommit)
-    const isStatement = options?.signal === undefined
-    if (!isAutocommit) return this.#runInTransaction(query.sql, part, use, options?.signal, isStatement)
+    const signal = options?.signal
+    if (!isAutocommit) return this.#runInTransaction(query.sql, part, use, signal, signal === undefined)
     this.#assertStreamsLeaveRoom(query.sql)
-    return isStatement ? this.#reads.execute(query) : this.#reads.run(use)
+    return signal === undefined ? this.#reads.execute(query) : this.#reads.run(use)
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */

@@ -123,7 +123,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
   context.isReplying = true
-  return untilReplied(context, end(context, request, reply, payload))
+  return untilReplied(context, endReadOrSettle(context, request, reply, payload))
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
@@ -156,8 +156,8 @@ function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: s
 
 type PayloadDone = (error: null, payload: string) => void
 
-/** Most requests have only read, and end as soon as that is certain. */
-function end (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+/** Most requests have only read: these end without what `commitOrRollback()` checks of streams and of a user's `shouldCommit`. */
+function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
   const commits = typeof payload === 'string' && context.shouldCommit === isSuccess && isSuccess(request, reply)
   const others = commits && !context.hasUncommitted ? context.untilOthersHaveRun() : undefined
   if (others === undefined) return commitOrRollback(context, request, reply, payload)
@@ -184,14 +184,11 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
 function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
-  const mayGoOn = (): boolean => {
+  const stopWaiting = (): Promise<void> | undefined => {
     context.isReplying = false
-    return !isOvertaken(context)
+    return isOvertaken(context) ? never() : undefined
   }
-  return working.then(() => mayGoOn() ? undefined : never(), error => {
-    if (mayGoOn()) throw error
-    return never()
-  })
+  return working.then(stopWaiting, error => stopWaiting() ?? Promise.reject(error))
 }
 
 /**

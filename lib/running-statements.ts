@@ -1,6 +1,5 @@
 import type { Kysely } from '@mikro-orm/sql'
 import { noteErrorOfDriver } from './database-errors.ts'
-import { keepUntilLost } from './dying-connection.ts'
 import type { DatabaseConnection } from './pinned-transaction.ts'
 
 type Client = Kysely<any>
@@ -27,8 +26,7 @@ export class RunningStatements {
     return this.#cancelled
   }
 
-  /** If the statement is all that Kysely has lent the connection for, `pool` is where it goes back to. */
-  async run<C extends Cancellable, T> (connection: C, use: (connection: C) => Promise<T>, pool?: Client): Promise<T> {
+  async run<C extends Cancellable, T> (connection: C, use: (connection: C) => Promise<T>): Promise<T> {
     const statement = use(connection)
     const running: Running = { connection, statement }
     this.#running.push(running)
@@ -39,7 +37,6 @@ export class RunningStatements {
     } catch (error) {
       this.#hasEnded(running)
       noteErrorOfDriver(error)
-      if (pool !== undefined) await keepUntilLost(error, pool, connection as unknown as DatabaseConnection)
       throw error
     }
   }

@@ -1,11 +1,13 @@
 import { MikroORM, PostgreSqlDriver } from '@mikro-orm/postgresql'
 import type { Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { once } from 'node:events'
 import { get as httpGet } from 'node:http'
 import { PostgresDialect } from 'kysely'
 import pg from 'pg'
+import type { Test } from 'tap'
 import { em, runInContext } from '../index.ts'
-import { Author, Book, onPostgres, type Orm } from './support/databases.ts'
+import { Author, Book, onPostgres, type Orm, type TestDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { watchStrayErrors } from './support/stray-errors.ts'
 import { until } from './support/until.ts'
@@ -64,6 +66,34 @@ onPostgres('a read that fails says where it was called, and gives its connection
     }
     t.equal(taken(), 0)
     t.strictSame(await em().find(Book, {}), [])
+  })
+})
+
+onPostgres('a read whose parameter throws gives its connection back, whatever that is', async (t, { orm, taken }) => {
+  await runInContext({ orm }, async () => {
+    await em().find(Book, {})
+    for (const thrown of ['a string', Object.freeze(new Error('frozen')), null, undefined]) {
+      const parameter = { toPostgres () { throw thrown } }
+      const read = (sql().getKysely() as Kysely<any>).selectFrom('book').selectAll().where('title', '=', parameter).execute()
+      t.equal(await read.then(() => 'read', error => error), thrown)
+      t.equal(taken(), 0, String(thrown))
+    }
+    t.strictSame(await em().find(Book, {}), [])
+  })
+})
+
+onPostgres('a read that gets no connection says where it was called', async (t, { another }) => {
+  const orm = await another({ pool: { min: 0, max: 1 }, driverOptions: { connectionTimeoutMillis: 100 } })
+  async function readInVain (): Promise<unknown> {
+    return await (sql().getKysely() as Kysely<any>).selectFrom('book').selectAll().execute()
+  }
+  await runInContext({ orm }, async () => {
+    await em().find(Book, {})
+    const pool: pg.Pool = await (orm.em.getConnection() as any).getNativeClient()
+    const client = await pool.connect()
+    await t.rejects(readInVain(), { message: /timeout exceeded/, stack: /readInVain/ })
+    client.release()
+    t.strictSame(await readInVain(), [])
   })
 })
 
@@ -127,8 +157,16 @@ onPostgres('a read that has waited for its connection is sent in the async conte
   t.strictSame(seen, ['Jane', 'Emma', 'Anne'])
 })
 
+/** Lets reads wait until it is undone. */
+async function lockBooks (orm: Orm): Promise<() => Promise<void>> {
+  const blocker = orm.em.fork({ useContext: false })
+  await blocker.begin()
+  await blocker.execute('lock table book in access exclusive mode')
+  return () => blocker.rollback()
+}
+
 /** A request whose read waits for a lock, and whose client goes away meanwhile. */
-async function abortRead (t: Parameters<Parameters<typeof onPostgres>[1]>[0], orm: Orm, observe: (sql: string) => Promise<any[]>): Promise<{ error: Promise<any>, unlock (): Promise<void> }> {
+async function abortRead (t: Test, orm: Orm, observe: TestDatabase['observe']): Promise<{ error: Promise<any>, unlock (): Promise<void> }> {
   await runInContext({ orm }, () => em().count(Book)) // the first read of all goes another way
   const error = Promise.withResolvers<any>()
   const { app } = await startServer(t, { orm }, app => {
@@ -140,13 +178,11 @@ async function abortRead (t: Parameters<Parameters<typeof onPostgres>[1]>[0], or
       }
     })
   })
-  const blocker = orm.em.fork({ useContext: false })
-  await blocker.begin()
-  await blocker.execute('lock table book in access exclusive mode')
+  const unlock = await lockBooks(orm)
   const request = httpGet(app.listeningOrigin).on('error', () => {})
   await until(async () => (await observe(WAITING)).length === 1)
   request.destroy()
-  return { error: error.promise, unlock: () => blocker.rollback() }
+  return { error: error.promise, unlock }
 }
 
 const WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -158,7 +194,7 @@ onPostgres('an abort cancels a read that is running, also if the pool has nothin
   t.match(await error, { code: '57014' })
   await unlock()
   await until(() => taken() === 0)
-  await until(async () => (await observe("select 1 from pg_stat_activity where pid <> pg_backend_pid() and query ~ 'pg_cancel_backend'")).length === 0)
+  await until(async () => (await observe("select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and query ~ 'pg_cancel_backend'")).length === 0)
 })
 
 onPostgres('a connection is not given back while a cancellation is on its way to it', async (t, { another, observe, taken }) => {
@@ -194,9 +230,9 @@ onPostgres('a read that has ended while the cancellation set out is not cancelle
       return go.promise.then(() => (super.connect as any)(...args))
     }
 
-    override async end (): Promise<void> {
-      await super.end()
-      ended.resolve()
+    override end (...args: any[]): any {
+      if (isBlocked) this.once('end', () => ended.resolve())
+      return (super.end as any)(...args)
     }
   }
   const orm = await another({ driverOptions: { Client } })
@@ -254,17 +290,15 @@ onPostgres('a read whose connection dies makes way for those that wait for it', 
   const orm = await another({ pool: { min: 0, max: 1 } })
   const blocker = await another()
   await runInContext({ orm }, () => em().count(Book))
-  const lock = blocker.em.fork({ useContext: false })
-  await lock.begin()
-  await lock.execute('lock table book in access exclusive mode')
+  const unlock = await lockBooks(blocker)
   const count = (): Promise<number> => runInContext({ orm }, () => em().count(Book))
   const dies = t.rejects(count(), /terminating connection due to administrator command/)
-  const waits = count()
+  const waits = t.resolveMatch(count(), 0)
   await until(async () => (await observe(WAITING)).length === 1)
   await observe('select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = \'Lock\'')
   await dies
-  await lock.rollback()
-  t.equal(await waits, 0)
+  await unlock()
+  await waits
 })
 
 onPostgres('a read that waits for what is held around it is told so', async (t, { another }) => {
@@ -282,9 +316,22 @@ onPostgres("reads go through a Kysely dialect of the user's own", async (t, { or
   const pool = new pg.Pool({ connectionString: orm.config.get('clientUrl')! })
   const own = await MikroORM.init({ entities: [Author, Book], dbName: orm.config.get('dbName'), ensureDatabase: false, driver: PostgreSqlDriver, driverOptions: new PostgresDialect({ pool }) }) as unknown as Orm
   t.teardown(() => own.close())
+  const lent = countLent(own)
   await runInContext({ orm: own }, async () => {
     for (let i = 0; i < 3; i++) t.equal(await em().count(Book), 0)
   })
+  t.equal(lent(), 3)
+})
+
+onPostgres('reads go through Kysely where the driver does not give its pool away', async (t, { orm, titles }) => {
+  Object.assign(orm.em.getConnection(), { getNativeClient: () => Promise.reject(new Error('Accessing the native client is not supported by current driver')) })
+  const lent = countLent(orm)
+  await runInContext({ orm }, async () => {
+    for (let i = 0; i < 3; i++) t.equal(await em().count(Book), 0)
+    t.equal(lent(), 3)
+    await em().insert(Book, { title: 'Emma' })
+  })
+  t.strictSame(await titles(), ['Emma'])
 })
 
 onPostgres('closing the app waits for a read that a request which has failed has left running', async (t, { orm, observe }) => {
@@ -299,17 +346,16 @@ onPostgres('closing the app waits for a read that a request which has failed has
     })
   })
   t.equal(await (await get('/')).text(), '0')
-  const blocker = orm.em.fork({ useContext: false })
-  await blocker.begin()
-  await blocker.execute('lock table book in access exclusive mode')
+  const unlock = await lockBooks(orm)
   const left = get('/leave')
   await until(async () => (await observe(WAITING)).length === 1)
   isReading.resolve()
   t.equal((await left).status, 500)
   const closed = app.close().then(() => order.push('closed'))
-  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve)) // lets it go ahead
+  await once(app.server, 'close')
+  await observe('select 1') // lets it go ahead for a round trip
   order.push('unlocked')
-  await blocker.rollback()
+  await unlock()
   await closed
   t.strictSame(order, ['unlocked', 'closed'])
 })

@@ -4,23 +4,24 @@ import type { AbstractSqlConnection, Kysely } from '@mikro-orm/sql'
 export interface PgPool {
   readonly Client: PgClientClass
   readonly options: object
-  connect (callback: (error: Error | undefined, client: PgClient) => void): void
+  connect (): Promise<PgClient>
 }
 
 export interface PgClient {
+  /** Not documented, but Kysely 0.29.6 uses it as well. */
   readonly processID: number
-  query (text: string, values: readonly unknown[], callback: (error: Error | undefined, result: { rows?: any[] }) => void): void
+  query (text: string, values: readonly unknown[], callback: (error: unknown, result?: { rows: any[] }) => void): void
   /** Gives it back to its pool, which closes it if there is an error. */
   release (error?: Error): void
 }
 
 interface PgClientClass {
-  new (options: object): PgClientOfItsOwn
+  new (options: object): StandalonePgClient
   readonly Query: PgQueryClass
 }
 
 /** One of no pool. */
-interface PgClientOfItsOwn {
+interface StandalonePgClient {
   connect (): Promise<void>
   query (text: string): Promise<unknown>
   end (): Promise<void>
@@ -59,7 +60,8 @@ export function pgPoolOf (connection: AbstractSqlConnection): PgPool | null | Pr
 }
 
 async function askForPool (connection: AbstractSqlConnection): Promise<PgPool | null> {
-  const native: any = await (connection as AbstractSqlConnection & { getNativeClient? (): Promise<unknown> }).getNativeClient?.()
+  // where a driver does not have it, MikroORM 7.2.1 rejects
+  const native: any = await (connection as AbstractSqlConnection & { getNativeClient (): Promise<unknown> }).getNativeClient().catch(() => null)
   const pool: PgPool | null = typeof native?.Client?.Query?.prototype.requiresPreparation === 'function' ? native : null
   pools.set(connection.getClient(), pool)
   return pool
