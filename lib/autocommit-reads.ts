@@ -37,11 +37,11 @@ export class AutocommitReads {
 
   /** Executes one without a signal: those that have one are cancelled by Kysely. */
   execute (query: Query): Promise<Result> {
-    // a replica may have hooks of its own, and who waits for a context around is watched by `acquireConnection()`
-    const needsKysely = this.#prefersReplicas || holdersAround(this.#owner, this.#write).length > 0
-    const pool = needsKysely ? null : poolForReads(this.#write)
+    const pool = this.#prefersReplicas ? null : poolForReads(this.#write) // a replica may have hooks of its own
     if (pool === undefined) return this.#executeFirst(query)
-    return pool === null ? this.#executeOnKysely(query) : this.#executeOnPg(query, pool)
+    // who waits for a context around is watched by `acquireConnection()`
+    if (pool === null || holdersAround(this.#owner, this.#write).length > 0) return this.#executeOnKysely(query)
+    return this.#executeOnPg(query, pool)
   }
 
   #executeOnKysely (query: Query): Promise<Result> {

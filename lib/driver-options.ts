@@ -1,4 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
+import type { AbstractSqlConnection } from '@mikro-orm/sql'
+import { SANDBOXED } from './sandboxes.ts'
 
 /** Of the drivers that MikroORM itself makes. */
 interface DriverOptions {
@@ -11,4 +13,9 @@ export function driverOptionsOf (em: EntityManager): DriverOptions | undefined {
   const options: unknown = em.config.get('driverOptions')
   const isOwn = typeof options !== 'object' || options === null || 'getExecutor' in options || 'createDriver' in options
   return isOwn ? undefined : options
+}
+
+/** The driver of the connection is known: MikroORM has made it, and no sandbox stands for it. */
+export function isDriverOfMikroOrm (em: EntityManager, connection: AbstractSqlConnection): boolean {
+  return !(SANDBOXED in connection) && driverOptionsOf(em) !== undefined
 }

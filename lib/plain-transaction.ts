@@ -1,10 +1,9 @@
 import { BasePostgreSqlPlatform, BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type SqlEntityManager } from '@mikro-orm/sql'
 import { ConnectionThatBegins, queryThatBegins } from './begin-with-statement.ts'
-import { driverOptionsOf } from './driver-options.ts'
+import { isDriverOfMikroOrm } from './driver-options.ts'
 import { keepUntilLost } from './dying-connection.ts'
 import { hold, type Held } from './hold.ts'
 import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type Query, type TransactionSettings } from './pinned-transaction.ts'
-import { SANDBOXED } from './sandboxes.ts'
 
 /**
  * A transaction that is nothing but `begin`, `commit` and `rollback` on its connection, which is all that Kysely's drivers
@@ -83,7 +82,7 @@ export class PlainTransaction extends PinnedTransaction {
 export function isPlain (em: SqlEntityManager, pool: AbstractSqlConnection, { isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
   if (isolationLevel !== undefined || readOnly === true || sessionContext !== undefined) return false
   const isKnown = pool instanceof BaseSqliteConnection || pool.getPlatform() instanceof BasePostgreSqlPlatform
-  return isKnown && !(SANDBOXED in pool) && driverOptionsOf(em) !== undefined
+  return isKnown && isDriverOfMikroOrm(em, pool)
 }
 
 /** As Kysely's `CompiledQuery.raw()` makes it, which MikroORM does not export. */

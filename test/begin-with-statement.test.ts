@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Test } from 'tap'
 import { commit, em, runInContext } from '../index.ts'
-import { Book, onPostgres, type Orm } from './support/databases.ts'
+import { Book, onPostgres, poolOf, type Orm } from './support/databases.ts'
 import { until } from './support/until.ts'
 
 const sql = (): SqlEntityManager => em() as unknown as SqlEntityManager
@@ -12,10 +12,6 @@ const books = (): Kysely<any> => sql().getKysely() as Kysely<any>
 const write = (title: string): Promise<unknown> => em().insert(Book, { title })
 
 const first = (rows: AsyncIterable<unknown>): Promise<unknown> => rows[Symbol.asyncIterator]().next()
-
-async function poolOf (orm: Orm): Promise<pg.Pool> {
-  return await (orm.em.getConnection() as unknown as { getNativeClient (): Promise<pg.Pool> }).getNativeClient()
-}
 
 /** The one connection that is idle. */
 async function onIdle<T> (orm: Orm, use: (client: pg.PoolClient) => T): Promise<Awaited<T>> {

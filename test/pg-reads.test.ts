@@ -7,7 +7,7 @@ import { PostgresDialect } from 'kysely'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { em, runInContext } from '../index.ts'
-import { Author, Book, onPostgres, type Orm, type TestDatabase } from './support/databases.ts'
+import { Author, Book, onPostgres, poolOf, type Orm, type TestDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { watchStrayErrors } from './support/stray-errors.ts'
 import { until } from './support/until.ts'
@@ -89,7 +89,7 @@ onPostgres('a read that gets no connection says where it was called', async (t, 
   }
   await runInContext({ orm }, async () => {
     await em().find(Book, {})
-    const pool: pg.Pool = await (orm.em.getConnection() as any).getNativeClient()
+    const pool = await poolOf(orm)
     const client = await pool.connect()
     await t.rejects(readInVain(), { message: /timeout exceeded/, stack: /readInVain/ })
     client.release()
@@ -105,7 +105,7 @@ for (const option of ['onCreateConnection', 'onReserveConnection'] as const) {
       await em().find(Book, {})
       const before = prepared.length
       await Promise.all([1, 2, 3, 4].map(() => em().find(Book, {})))
-      const pool: pg.Pool = await (orm.em.getConnection() as any).getNativeClient()
+      const pool = await poolOf(orm)
       if (option === 'onCreateConnection') t.equal(prepared.length, pool.totalCount)
       else t.equal(prepared.length - before, 4)
     })

@@ -1,12 +1,11 @@
-import type { PostgreSqlConnection } from '@mikro-orm/postgresql'
 import type { PoolClient } from 'pg'
-import type { Orm } from './databases.ts'
+import { poolOf, type Orm } from './databases.ts'
 
 const DEADLINE_MS = 20_000
 
 /** Rejects unless the pool gives out so many connections at the same time, all of which work. */
 export async function assertPoolIsWhole (orm: Orm, size: number): Promise<void> {
-  const pool = await (orm.em.getConnection() as unknown as PostgreSqlConnection).getNativeClient()
+  const pool = await poolOf(orm)
   const taken: PoolClient[] = []
   const all = Promise.all(Array.from({ length: size }, async () => {
     const client = await pool.connect()
