@@ -1,9 +1,9 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireConnection, holdersAround } from './connection-wait.ts'
 import { keepUntilLost } from './dying-connection.ts'
-import type { PgPool } from './pg-driver.ts'
-import { findPoolForReads, poolForReads, readOnPg } from './pg-reads.ts'
-import type { DatabaseConnection, Query, Result } from './pinned-transaction.ts'
+import { PgConnection } from './pg-connection.ts'
+import { findPgPool, pgPoolOf, type PgPool } from './pg-driver.ts'
+import type { Result, Use } from './pinned-transaction.ts'
 import type { RunningStatements } from './running-statements.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 
@@ -14,18 +14,20 @@ export class AutocommitReads {
   readonly #prefersReplicas: boolean
   readonly #owner: TransactionOwner
   readonly #statements: RunningStatements
+  readonly #endedError: (sql: string) => Error
   /** As on SQLite, where a stream that is open is in the way of everything else. */
   readonly hasSingleConnection: boolean
   #pending = 0
   #done: PromiseWithResolvers<void> | undefined
 
-  constructor (em: SqlEntityManager, owner: TransactionOwner, statements: RunningStatements) {
+  constructor (em: SqlEntityManager, owner: TransactionOwner, statements: RunningStatements, endedError: (sql: string) => Error) {
     this.#em = em
     this.#write = em.getConnection('write')
     this.#prefersReplicas = em.config.get('preferReadReplicas') && (em.config.get('replicas')?.length ?? 0) > 0
     this.hasSingleConnection = !this.#write.getClient().getExecutor().adapter.supportsMultipleConnections
     this.#owner = owner
     this.#statements = statements
+    this.#endedError = endedError
   }
 
   /** Resolves when none is running or waits for a connection; `undefined` if none does. */
@@ -35,38 +37,47 @@ export class AutocommitReads {
     return this.#done.promise
   }
 
-  /** Executes one without a signal: those that have one are cancelled by Kysely. */
-  execute (query: Query): Promise<Result> {
-    const pool = this.#prefersReplicas ? null : poolForReads(this.#write) // a replica may have hooks of its own
-    if (pool === undefined) return this.#executeFirst(query)
-    // who waits for a context around is watched by `acquireConnection()`
-    if (pool === null || holdersAround(this.#owner, this.#write).length > 0) return this.#executeOnKysely(query)
-    return this.#executeOnPg(query, pool)
+  /** Executes one, on a connection of pg's own where that is the driver. */
+  execute (sql: string, use: Use<Result>): Promise<Result> {
+    const pool = this.#prefersReplicas ? null : pgPoolOf(this.#write) // a replica may have hooks of its own
+    if (pool === undefined) return this.#executeFirst(sql, use)
+    return pool === null ? this.run(sql, use) : this.#executeOnPg(pool, sql, use)
   }
 
-  #executeOnKysely (query: Query): Promise<Result> {
-    return this.run(connection => connection.executeQuery(query))
-  }
-
-  /** On Kysely, which closes the pool only if it has been asked for a connection (0.29.6). */
-  async #executeFirst (query: Query): Promise<Result> {
-    const result = await this.#executeOnKysely(query)
-    await findPoolForReads(this.#em, this.#write)
-    return result
-  }
-
-  async #executeOnPg (query: Query, pool: PgPool): Promise<Result> {
+  async #executeFirst (sql: string, use: Use<Result>): Promise<Result> {
     this.#pending++
     try {
-      return await readOnPg(pool, query, this.#statements)
+      await findPgPool(this.#em, this.#write)
+      return await this.execute(sql, use)
+    } finally {
+      this.#end()
+    }
+  }
+
+  async #executeOnPg (pool: PgPool, sql: string, use: Use<Result>): Promise<Result> {
+    const assertWanted = this.#watch(sql)
+    this.#pending++
+    try {
+      return await acquireConnection(this.#owner, holdersAround(this.#owner, this.#write), this.#em, async arrived => {
+        // as a promise: pg-pool 3.14 calls back in the async context of whoever has given the connection back
+        const connection = new PgConnection(pool, await pool.connect())
+        try {
+          arrived()
+          assertWanted()
+          return await this.#statements.run(connection, use)
+        } finally {
+          connection.release()
+        }
+      })
     } finally {
       this.#end()
     }
   }
 
   /** Lends a connection of Kysely's to a read. */
-  async run<T> (use: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  async run<T> (sql: string, use: Use<T>): Promise<T> {
     const pool = this.#pool
+    const assertWanted = this.#watch(sql)
     const holders = pool === this.#write ? holdersAround(this.#owner, pool) : []
     this.#pending++
     try {
@@ -74,6 +85,7 @@ export class AutocommitReads {
       return await acquireConnection(this.#owner, holders, this.#em, arrived => (
         client.getExecutor().provideConnection(async connection => {
           arrived()
+          assertWanted()
           try {
             return await this.#statements.run(connection, use)
           } catch (error) {
@@ -85,6 +97,12 @@ export class AutocommitReads {
     } finally {
       this.#end()
     }
+  }
+
+  /** Nobody waits for the answer any more if the client has left since. (What asks after that may have a reason.) */
+  #watch (sql: string): () => void {
+    const { isAborted } = this.#owner
+    return () => { if (!isAborted && this.#owner.isAborted) throw this.#endedError(sql) }
   }
 
   #end (): void {

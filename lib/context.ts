@@ -96,6 +96,11 @@ export abstract class Context {
     return this.#outcome
   }
 
+  /** It was ended because nobody waits for it any more. */
+  get isAborted (): boolean {
+    return this.#ending === 'abort' || this.#ending === 'close'
+  }
+
   /** The context that it was opened in, as long as neither has ended. */
   get outer (): Context | undefined {
     return this.#outer

@@ -1,5 +1,6 @@
 import { Kysely } from '@mikro-orm/sql'
 import type { DeferredTransaction } from './deferred-transaction.ts'
+import { addCallersLine } from './errors.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 import { Savepoint } from './savepoint.ts'
 
@@ -53,10 +54,25 @@ export class DeferredKysely extends Kysely<any> {
   }
 
   override get introspection (): Client['introspection'] {
-    const { hasBegun, trx } = this.#transaction
-    if (!hasBegun || trx !== undefined) return (trx ?? this.#client).introspection
-    // of Kysely 0.29.6, for PostgreSQL and SQLite: it takes the Kysely that it asks
+    if (!this.#transaction.hasBegun) return this.#client.introspection
+    // of Kysely 0.29.6, whatever the database: it takes the Kysely that it asks
     return Reflect.construct(this.#client.introspection.constructor, [this.withoutPlugins()])
+  }
+
+  isOf (transaction: DeferredTransaction): boolean {
+    return this.#transaction === transaction
+  }
+
+  /** Half of what a flush has to write may be written when it fails, and must not be committed. */
+  async failWith (flush: () => Promise<void>): Promise<void> {
+    const { statements } = this.#transaction
+    try {
+      await flush()
+    } catch (error) {
+      if (this.#transaction.statements !== statements) this.#transaction.fail(error)
+      addCallersLine(error)
+      throw error
+    }
   }
 
   /** What stands for the savepoint is a view of the same transaction. */

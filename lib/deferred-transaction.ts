@@ -1,25 +1,43 @@
-import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { AutocommitReads } from './autocommit-reads.ts'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
-import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
+import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_COMMAND, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
 import { probeFor } from './dying-connection.ts'
+import { PgConnection } from './pg-connection.ts'
 import { hold } from './hold.ts'
 import { KyselyTransaction } from './kysely-transaction.ts'
 import { OpenStreams } from './open-streams.ts'
 import type { TransactionOptions } from './options.ts'
-import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result, TransactionSettings } from './pinned-transaction.ts'
+import { findPgPool, pgPoolOf } from './pg-driver.ts'
+import { PgTransaction } from './pg-transaction.ts'
+import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result, TransactionSettings, Use } from './pinned-transaction.ts'
 import { isPlain, PlainTransaction } from './plain-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { RunningStatements } from './running-statements.ts'
 import { noteTransaction, SANDBOXED } from './sandboxes.ts'
 import { OpenSavepoints, type Savepoint } from './savepoint.ts'
-import { isModification, isRead, shorten } from './statement.ts'
+import { endsATransaction, isModification, isRead, shorten } from './statement.ts'
 import { StatisticsOfUnit, type Statistics } from './statistics.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 import { Turns } from './turns.ts'
 
-type Use<T> = (connection: DatabaseConnection) => Promise<T>
+interface Failure {
+  /** A statement, or what else was done. */
+  readonly what: string
+  readonly error: unknown
+}
+
+interface InTransaction {
+  signal?: AbortSignal | undefined
+  isStatement?: boolean
+  /** Goes back to a savepoint, which may mend what has failed. */
+  isMending?: boolean
+}
+
+const NOTHING: InTransaction = {}
+
+const TAKEN_ALONG = 'An em.transactional() was rolled back, and took along what was written outside of it in the meantime. Give parallel work a context of its own: runInContext()'
 
 /**
  * Decides for each statement where it runs: a read in autocommit, on whatever connection the pool has free, until the
@@ -42,21 +60,23 @@ export class DeferredTransaction {
   #beginning: Promise<PinnedTransaction> | undefined
   #begun: PinnedTransaction | undefined
   /**
-   * The first error of a statement. What has failed leaves nothing that may be committed (PostgreSQL answers such a
-   * `COMMIT` with a silent rollback, elsewhere half a flush would be committed), unless the transaction goes back to a
-   * savepoint from before it.
+   * What has failed first. After it, nothing is sent and nothing may be committed, unless the transaction goes back to a
+   * savepoint from before it: PostgreSQL refuses both, and elsewhere half a flush would be committed. A database may also
+   * have rolled back by itself (a trigger of SQLite's, a deadlock in MySQL), and would commit by itself what comes next.
    */
-  #failure: unknown
+  #failure: Failure | undefined
   #closed: 'commit' | 'rollback' | undefined
   #refusesReads = false
   #isInDoubt = false
+  /** What MikroORM and users see of it. */
+  view!: Kysely<any>
 
   constructor (em: SqlEntityManager, owner: TransactionOwner, options: TransactionOptions) {
     this.#em = em
     this.#owner = owner
     this.#options = options
-    this.#events = new TransactionEvents(em, owner)
-    this.#reads = new AutocommitReads(em, owner, this.#running)
+    this.#events = new TransactionEvents(em, owner, () => this.view)
+    this.#reads = new AutocommitReads(em, owner, this.#running, sql => this.#endedError(sql))
   }
 
   /** Has begun, or is about to. */
@@ -120,9 +140,9 @@ export class DeferredTransaction {
     return this.#closed === 'rollback'
   }
 
-  /** The real transaction while there is one, if it is one of Kysely's. */
-  get trx (): PinnedTransaction['trx'] {
-    return this.#begun?.trx
+  /** The connection of the real transaction while there is one. */
+  get connection (): DatabaseConnection | undefined {
+    return this.#begun?.connection
   }
 
   /** How many statements have come so far. */
@@ -140,7 +160,7 @@ export class DeferredTransaction {
 
   /** For what fails between statements, and has left half of its work. */
   fail (error: unknown): void {
-    if (this.#begun !== undefined) this.#failure ??= error
+    if (this.#begun !== undefined) this.#failure ??= { what: 'a flush, between its statements', error }
   }
 
   /**
@@ -148,12 +168,16 @@ export class DeferredTransaction {
    * there. `part` says who has sent it.
    */
   execute (query: Query, part: Savepoint, options: QueryOptions, use: Use<Result>): Promise<Result> {
-    const isAutocommit = this.#isAutocommit(query.sql)
-    this.#statistics.count(query.sql, isAutocommit)
+    const { sql } = query
+    const isAutocommit = this.#isAutocommit(sql)
+    this.#statistics.count(sql, isAutocommit)
     const signal = options?.signal
-    if (!isAutocommit) return this.#runInTransaction(query.sql, part, use, signal, signal === undefined)
-    this.#assertStreamsLeaveRoom(query.sql)
-    return signal === undefined ? this.#reads.execute(query) : this.#reads.run(use)
+    if (isAutocommit) {
+      this.#assertStreamsLeaveRoom(sql)
+      return this.#reads.execute(sql, use)
+    }
+    if (endsATransaction(sql)) return this.#refuseCommand(sql)
+    return this.#runInTransaction(sql, part, use, { signal, isStatement: signal === undefined })
   }
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
@@ -161,10 +185,15 @@ export class DeferredTransaction {
     const isInTransaction = !this.#isAutocommit(query.sql)
     this.#statistics.count(query.sql, !isInTransaction)
     const held = await hold<DatabaseConnection>(use => isInTransaction
-      ? this.#runInTransaction(query.sql, part, use, options?.signal)
+      ? this.#runInTransaction(query.sql, part, use, { signal: options?.signal })
       : this.#runInAutocommit(query.sql, use))
-    const probe = this.#reads.hasSingleConnection ? undefined : probeFor(this.#writePool.getClient())
-    yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options, probe)
+    const probe = this.#reads.hasSingleConnection || held.resource instanceof PgConnection ? undefined : probeFor(this.#writePool.getClient())
+    try {
+      yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options, probe)
+    } catch (error) {
+      if (isInTransaction) this.#failWith(query.sql, error)
+      throw error
+    }
   }
 
   /** Begins the transaction now, if it has not begun. */
@@ -197,10 +226,8 @@ export class DeferredTransaction {
   async rollbackToSavepoint (savepoint: Savepoint, rollback: (transaction: PinnedTransaction) => Promise<unknown>): Promise<void> {
     try {
       if (this.isRolledBack) return
-      await this.#command('rollback to savepoint', savepoint, rollback)
-      this.#failure = savepoint.hasForeignWrites
-        ? new Error('an em.transactional() was rolled back, and took along what was written outside of it in the meantime. Give parallel work a context of its own: runInContext()')
-        : savepoint.failureBefore
+      await this.#runInTransaction('rollback to savepoint', savepoint, () => rollback(this.#begun!), { isMending: true })
+      this.#failure = savepoint.hasForeignWrites ? { what: 'em.transactional()', error: new Error(TAKEN_ALONG) } : savepoint.failureBefore
     } finally {
       this.#leave(savepoint)
     }
@@ -225,7 +252,7 @@ export class DeferredTransaction {
    */
   async commit ({ last }: { last: boolean }): Promise<boolean> {
     try {
-      if (this.#begun !== undefined) await this.#events.beforeCommit(this.#begun.trx)
+      if (this.#begun !== undefined) await this.#events.beforeCommit()
     } catch (error) {
       await this.rollback({ last })
       throw error
@@ -238,19 +265,19 @@ export class DeferredTransaction {
     const committed = await this.#end(transaction => {
       if (hasOpenStream) return this.#rollbackAndThrow(transaction, new FST_ORM_STREAM_OPEN(this.#owner.name, 'commit'))
       if (this.#failure === undefined) return this.#commit(transaction)
-      return this.#rollbackAndThrow(transaction, new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#failure }))
+      return this.#rollbackAndThrow(transaction, this.#failedError(this.#failure))
     })
-    if (committed !== undefined) await this.#events.afterCommit(committed.trx)
+    if (committed !== undefined) await this.#events.afterCommit()
     return committed !== undefined
   }
 
   /** Rolls back what has begun, if anything has, as soon as the statement that is running has ended. Never rejects. */
   async rollback ({ last }: { last: boolean }): Promise<void> {
     if (last) this.#closed = 'rollback'
-    if (this.#begun !== undefined) await this.#events.beforeRollback(this.#begun.trx)
+    if (this.#begun !== undefined) await this.#events.beforeRollback()
     await this.#streams.cutThoseInTransaction()
     const rolledBack = await this.#end(transaction => this.#rollback(transaction))
-    if (rolledBack !== undefined) await this.#events.afterRollback(rolledBack.trx)
+    if (rolledBack !== undefined) await this.#events.afterRollback()
   }
 
   /** Cancels the statements that are running, where the database can. */
@@ -272,7 +299,11 @@ export class DeferredTransaction {
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
     this.#assertStreamsLeaveRoom(sql)
-    return this.#reads.run(use)
+    return this.#reads.run(sql, use)
+  }
+
+  async #refuseCommand (sql: string): Promise<never> {
+    throw withCallersLine(() => new FST_ORM_TRANSACTION_COMMAND(this.#owner.name, shorten(sql)))
   }
 
   #assertStreamsLeaveRoom (sql: string): void {
@@ -284,7 +315,7 @@ export class DeferredTransaction {
   }
 
   /** If `use` does nothing but execute a statement, for certain, the transaction may begin with that (`isStatement`). */
-  async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, signal?: AbortSignal, isStatement = false): Promise<T> {
+  async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, { signal, isStatement = false, isMending = false }: InTransaction = NOTHING): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
     this.#owner.noteWrite()
     if (this.#options.readOnly === true && isModification(sql)) {
@@ -301,12 +332,13 @@ export class DeferredTransaction {
     try {
       if (transaction?.beginError !== undefined) throw transaction.beginError // whose statement came before
       if (this.isRolledBack || transaction === undefined || this.#begun !== transaction) throw this.#endedError(sql)
+      if (this.#failure !== undefined && !isMending) throw this.#failedError(this.#failure)
       signal?.throwIfAborted()
       this.#savepoints.note(sql, part)
       try {
         return await this.#running.run(transaction.connection, use)
       } catch (error) {
-        if (transaction.beginError === undefined) this.#failure ??= error
+        if (transaction.beginError === undefined) this.#failWith(sql, error)
         else await this.#abandon(transaction)
         throw error
       }
@@ -348,12 +380,12 @@ export class DeferredTransaction {
         if (this.isRolledBack) throw this.#endedError('begin')
       }, withStatement).catch(error => { throw this.#em.getDriver().convertException(error) })
     ))
-    if (SANDBOXED in pool) await noteTransaction(this.#owner, transaction.trx!)
+    if (SANDBOXED in pool) noteTransaction(this.#owner, transaction.connection)
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
     transaction.whenBegun(() => this.#owner.hasBegun(this.#em.name))
     try {
-      await this.#events.afterStart(transaction.trx)
+      await this.#events.afterStart()
     } catch (error) {
       this.#begun = undefined
       await this.#rollback(transaction)
@@ -363,11 +395,11 @@ export class DeferredTransaction {
     return transaction
   }
 
-  /** Subscribers get a transaction of Kysely's to run statements in. */
-  #beginOn (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, withStatement: boolean): Promise<PinnedTransaction> {
-    return isPlain(this.#em, pool, settings) && !this.#events.hasSubscribers
-      ? PlainTransaction.begin(pool, arrived, withStatement)
-      : KyselyTransaction.begin(pool, settings, arrived)
+  async #beginOn (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, withStatement: boolean): Promise<PinnedTransaction> {
+    if (isPlain(this.#em, pool, settings)) return await PlainTransaction.begin(pool, arrived)
+    const known = pgPoolOf(pool)
+    const pg = known === undefined ? await findPgPool(this.#em, pool) : known
+    return await (pg === null ? KyselyTransaction.begin(pool, settings, arrived) : PgTransaction.begin(pg, pool, settings, arrived, withStatement))
   }
 
   /** Ends what has begun in its turn, after every statement that was accepted before. */
@@ -420,6 +452,14 @@ export class DeferredTransaction {
   async #rollbackAndThrow (transaction: PinnedTransaction, error: Error): Promise<void> {
     await this.#rollback(transaction)
     throw error
+  }
+
+  #failWith (sql: string, error: unknown): void {
+    this.#failure ??= { what: shorten(sql), error }
+  }
+
+  #failedError ({ what, error }: Failure): Error {
+    return withCallersLine(() => new FST_ORM_TRANSACTION_FAILED(this.#owner.name, what, { cause: error }))
   }
 
   #assertNoStream (sql: string): void {

@@ -19,6 +19,15 @@ export function isClosing (error: unknown): boolean {
   return CLOSING.test(String((error as { code?: unknown } | null)?.code))
 }
 
+/** The same, or there is no server any more at its other end, as Node and pg 8.23 say it. */
+export function isLost (error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return isClosing(error) || LOST_CODE.test(String((error as { code?: unknown }).code)) || LOST_MESSAGE.test(error.message)
+}
+
+const LOST_CODE = /^(?:ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|08...)$/
+const LOST_MESSAGE = /^Connection terminated|connection error and is not queryable|was closed and is not queryable/
+
 /** A statement that every connection answers as long as it is alive. */
 export function probeFor (client: Kysely<any>): Query {
   return client.selectNoFrom(({ lit }) => lit(1).as('alive')).compile()

@@ -1,7 +1,9 @@
 import { TransactionContext, TransactionPropagation, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
+import { DeferredKysely } from './deferred-kysely.ts'
 import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
-import { onPinnedConnection } from './pinned-transactional.ts'
+import { Flushes } from './flushes.ts'
+import { keepLateChanges } from './late-changes.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 /**
@@ -15,6 +17,7 @@ type Transactional = Parameters<EntityManager['transactional']>
 const UNIT_OF_WORK = Symbol('fastify-context-orm.unit-of-work')
 /** Of the EntityManagers that `em.transactional()` makes. */
 const AROUND = Symbol('fastify-context-orm.around')
+const FLUSHES = Symbol('fastify-context-orm.flushes')
 
 interface ContextEntityManager extends SqlEntityManager {
   [UNIT_OF_WORK]: UnitOfWork
@@ -22,6 +25,7 @@ interface ContextEntityManager extends SqlEntityManager {
 
 interface InnerEntityManager extends EntityManager {
   [AROUND]: UnitOfWork
+  [FLUSHES]: Flushes
 }
 
 /** Propagations that leave the context's transaction alone. */
@@ -61,8 +65,7 @@ const methods = {
 
   flush (this: ContextEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
-    const unit = this[UNIT_OF_WORK]
-    return this.getContext(false) === this ? unit.flushes.run(() => unit.failWith(flush)) : flush()
+    return this.getContext(false) === this ? this[UNIT_OF_WORK].runFlush(flush) : flush()
   },
 
   /**
@@ -126,6 +129,12 @@ const methods = {
 const innerMethods = {
   execute,
 
+  flush (this: InnerEntityManager): Promise<void> {
+    const flush = (): Promise<void> => inherited(this).flush.call(this)
+    const view = this.getTransactionContext() as unknown
+    return this[FLUSHES].run(() => view instanceof DeferredKysely ? view.failWith(flush) : flush())
+  },
+
   async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
     return await runTransactional(this, this[AROUND], callback, options)
   }
@@ -140,6 +149,7 @@ export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEnti
   const fork = owner.sandbox === undefined ? em.fork({ disableContextResolution: true }) : owner.sandbox.fork(em, owner.name)
   const ours = Object.assign(fork, methods) as unknown as ContextEntityManager
   ours[UNIT_OF_WORK] = unit
+  keepLateChanges(ours, unit)
   return ours
 }
 
@@ -181,19 +191,21 @@ async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callba
 async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, options]: Transactional): Promise<unknown> {
   // the same here: they would be committed beside the context, which may fail
   await em.flush()
-  return await unit.runBeside(withHooks => {
-    const run = (): Promise<unknown> => inherited(em).transactional.call(em, inner => withHooks(async () => {
+  const begins = BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED)
+  return await unit.runBeside(em, begins, withHooks => (
+    inherited(em).transactional.call(em, inner => withHooks(async () => {
       const result = await callback(inside(inner, unit))
       await inner.flush()
       return result
     }), options)
-    return BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED) ? onPinnedConnection(em, run) : run()
-  })
+  ))
 }
 
 /** Makes an inner EntityManager one that knows what it is inside of. */
 function inside (em: EntityManager, unit: UnitOfWork): EntityManager {
-  return UNIT_OF_WORK in em ? em : Object.assign(em, innerMethods, { [AROUND]: unit }) as unknown as EntityManager
+  if (UNIT_OF_WORK in em || AROUND in em) return em
+  keepLateChanges(em, unit)
+  return Object.assign(em, innerMethods, { [AROUND]: unit, [FLUSHES]: new Flushes() }) as unknown as EntityManager
 }
 
 /** Takes the context's transaction away, which the fork's own method refuses. */

@@ -37,9 +37,13 @@ export const FST_ORM_CONTEXT_ENDED: ErrorConstructor<[string, string, string]> =
 export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError(
   'FST_ORM_READ_ONLY', '%s is readOnly and cannot write, got: %s. Remove readOnly from the route\'s config.orm or the options of runInContext(), or the change from the code', 500, STATEMENT_ERROR)
 
-/** context; cause: what failed */
-export const FST_ORM_TRANSACTION_FAILED: ErrorConstructor<[string, Cause]> = createError(
-  'FST_ORM_TRANSACTION_FAILED', '%s cannot be committed: a statement of its transaction has failed (see the cause), and the error was caught and passed over. Run what may fail in em.transactional(), which rolls back to a savepoint, or reply with an error', 500)
+/** context, what failed; cause: its error */
+export const FST_ORM_TRANSACTION_FAILED: ErrorConstructor<[string, string, Cause]> = createError(
+  'FST_ORM_TRANSACTION_FAILED', '%s sends and commits nothing more, since this has failed in its transaction: %s (see the cause). Run what may fail in em.transactional(), which rolls back to a savepoint, or reply with an error', 500, STATEMENT_ERROR)
+
+/** context, statement */
+export const FST_ORM_TRANSACTION_COMMAND: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_TRANSACTION_COMMAND', '%s begins and ends its transaction itself, and did not send this: %s. Use commit(), rollback() or em.transactional(), which keep the EntityManager and the hooks in step', 500, STATEMENT_ERROR)
 
 /** context, what cannot be done, what to do */
 export const FST_ORM_TRANSACTION_OPEN: ErrorConstructor<[string, string, string]> = createError(
@@ -108,7 +112,7 @@ export function partialCommit (context: string, committed: string[], notCommitte
 const FRAMES = 50
 
 /** Makes an error whose stack leads to the caller's own line, which the usual ten frames do not reach. */
-export function withCallersLine<T extends Error> (make: () => T): T {
+export function withCallersLine<T> (make: () => T): T {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = FRAMES
   try {

@@ -14,10 +14,13 @@ interface ConnectionInternals {
 
 /** A transaction of Kysely's, whatever the database, its settings and who is told of it. */
 export class KyselyTransaction extends PinnedTransaction {
+  /** For whoever wants to run statements in it by himself. */
   readonly trx: ControlledTransaction
+  readonly #pinned: Held<Client>
 
   private constructor (pool: AbstractSqlConnection, pinned: Held<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
-    super(pool, pinned, connection)
+    super(pool, connection)
+    this.#pinned = pinned
     this.trx = trx
   }
 
@@ -65,6 +68,11 @@ export class KyselyTransaction extends PinnedTransaction {
 
   protected sendRollback (): Promise<unknown> {
     return this.trx.rollback().execute()
+  }
+
+  protected async giveBack (error?: unknown): Promise<void> {
+    await keepUntilLost(error, this.pool.getClient(), this.connection)
+    await this.#pinned.release()
   }
 }
 

@@ -1,6 +1,4 @@
 import type { AbstractSqlConnection, AbstractSqlPlatform, IsolationLevel, Kysely, SessionContext } from '@mikro-orm/sql'
-import { keepUntilLost } from './dying-connection.ts'
-import type { Held } from './hold.ts'
 
 export interface TransactionSettings {
   isolationLevel?: IsolationLevel | `${IsolationLevel}`
@@ -22,6 +20,9 @@ export interface Result {
   readonly insertId?: bigint
 }
 
+/** Runs a statement on the connection that it gets. */
+export type Use<T> = (connection: DatabaseConnection) => Promise<T>
+
 /**
  * A real transaction on a connection of its own, which is back in the pool after `commit()` and `rollback()` whatever
  * they do.
@@ -34,24 +35,22 @@ export abstract class PinnedTransaction {
   /** What it runs on. Whoever uses it sees to it that one statement follows the other. */
   readonly connection: DatabaseConnection
   protected readonly pool: AbstractSqlConnection
-  readonly #pinned: Held<unknown>
 
-  /** `COMMIT` was sent, and the connection died: it may have been committed, or not. */
+  /** `COMMIT` was sent, and no answer came: it may have been committed, or not. */
   isInDoubt = false
 
-  protected constructor (pool: AbstractSqlConnection, pinned: Held<unknown>, connection: DatabaseConnection) {
+  protected constructor (pool: AbstractSqlConnection, connection: DatabaseConnection) {
     this.pool = pool
-    this.#pinned = pinned
     this.connection = connection
   }
 
-  /** Kysely's, for whoever wants to run statements in it, if it is one of Kysely's. */
-  abstract readonly trx: ControlledTransaction | undefined
   abstract savepoint (name: string): Promise<unknown>
   abstract releaseSavepoint (name: string): Promise<unknown>
   abstract rollbackToSavepoint (name: string): Promise<unknown>
   protected abstract sendCommit (): Promise<unknown>
   protected abstract sendRollback (): Promise<unknown>
+  /** Gives the connection back; with an `error`, it is not known to be well. */
+  protected abstract giveBack (error?: unknown): Promise<void> | void
 
   /** Why it has not begun, of one whose first statement was to bring `BEGIN` along. */
   get beginError (): unknown {
@@ -65,31 +64,35 @@ export abstract class PinnedTransaction {
 
   /** Gives back the connection of one that has not begun, because of `beginError`. */
   async abandon (): Promise<void> {
-    await keepUntilLost(this.beginError, this.pool.getClient(), this.connection)
-    await this.#pinned.release()
+    await this.giveBack(this.beginError)
   }
 
   async commit (): Promise<void> {
+    let failure: unknown
     try {
       await this.sendCommit()
     } catch (error) {
       // SQLite leaves the transaction open when a deferred constraint fails; where it has been closed, this does nothing
-      await this.sendRollback().catch(() => { this.isInDoubt = true })
+      await this.sendRollback().catch(error => {
+        this.isInDoubt = true
+        failure = error
+      })
       throw error
     } finally {
-      await this.#pinned.release()
+      await this.giveBack(failure)
     }
     logQuery(this.pool, platformOf(this.pool).getCommitTransactionSQL())
   }
 
   async rollback (): Promise<void> {
+    let failure: unknown
     try {
       await this.sendRollback()
     } catch (error) {
-      await keepUntilLost(error, this.pool.getClient(), this.connection)
+      failure = error
       throw error
     } finally {
-      await this.#pinned.release()
+      await this.giveBack(failure)
     }
     logQuery(this.pool, platformOf(this.pool).getRollbackTransactionSQL())
   }

@@ -1,60 +1,33 @@
-import { BasePostgreSqlPlatform, BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type SqlEntityManager } from '@mikro-orm/sql'
-import { ConnectionThatBegins, queryThatBegins } from './begin-with-statement.ts'
+import { BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type SqlEntityManager } from '@mikro-orm/sql'
 import { isDriverOfMikroOrm } from './driver-options.ts'
-import { keepUntilLost } from './dying-connection.ts'
 import { hold, type Held } from './hold.ts'
 import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type Query, type TransactionSettings } from './pinned-transaction.ts'
 
 /**
- * A transaction that is nothing but `begin`, `commit` and `rollback` on its connection, which is all that Kysely's drivers
- * for PostgreSQL and SQLite send (0.29.6). Kysely's own lends that connection three times over, which is a tenth of the CPU
- * time of an insert.
+ * A transaction that is nothing but `begin`, `commit` and `rollback` on its connection, which is all that Kysely's driver
+ * for SQLite sends (0.29.6). Kysely's own lends that connection three times over, which is a tenth of the CPU time of an
+ * insert.
  */
 export class PlainTransaction extends PinnedTransaction {
-  readonly trx: undefined
   readonly #platform: AbstractSqlPlatform
-  /** Of one that begins with its first statement. */
-  readonly #starter: ConnectionThatBegins | undefined
+  readonly #pinned: Held<DatabaseConnection>
 
-  private constructor (pool: AbstractSqlConnection, pinned: Held<DatabaseConnection>, starter?: ConnectionThatBegins) {
-    super(pool, pinned, starter ?? pinned.resource)
+  private constructor (pool: AbstractSqlConnection, pinned: Held<DatabaseConnection>) {
+    super(pool, pinned.resource)
     this.#platform = platformOf(pool)
-    this.#starter = starter
+    this.#pinned = pinned
   }
 
-  /**
-   * Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. `withStatement`,
-   * it begins with its first statement, where the driver can: see `beginError`.
-   */
-  static async begin (pool: AbstractSqlConnection, arrived: () => void, withStatement: boolean): Promise<PlainTransaction> {
+  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
+  static async begin (pool: AbstractSqlConnection, arrived: () => void): Promise<PlainTransaction> {
     await pool.ensureConnection()
-    const QueryThatBegins = withStatement ? await queryThatBegins(pool) : null
     const pinned = await hold<DatabaseConnection>(use => pool.getClient().getExecutor().provideConnection(async connection => {
       arrived()
-      try {
-        if (QueryThatBegins === null) await connection.executeQuery(BEGIN)
-      } catch (error) {
-        await keepUntilLost(error, pool.getClient(), connection)
-        throw error
-      }
+      await connection.executeQuery(BEGIN)
       await use(connection)
     }))
-    const { resource } = pinned
-    const starter = QueryThatBegins === null ? undefined : new ConnectionThatBegins(resource, QueryThatBegins, () => resource.executeQuery(BEGIN))
-    return new PlainTransaction(pool, pinned, starter)
-  }
-
-  override get beginError (): unknown {
-    return this.#starter?.error
-  }
-
-  override whenBegun (callback: () => void): void {
-    const begun = (): void => {
-      logQuery(this.pool, BEGIN.sql)
-      callback()
-    }
-    if (this.#starter === undefined) begun()
-    else this.#starter.onBegun = begun
+    logQuery(pool, BEGIN.sql)
+    return new PlainTransaction(pool, pinned)
   }
 
   savepoint (name: string): Promise<unknown> {
@@ -73,16 +46,22 @@ export class PlainTransaction extends PinnedTransaction {
     return this.connection.executeQuery(COMMIT)
   }
 
-  protected sendRollback (): Promise<unknown> {
-    return this.connection.executeQuery(ROLLBACK)
+  /** A trigger with `raise(rollback, …)` may have ended it by itself. */
+  protected async sendRollback (): Promise<void> {
+    await this.connection.executeQuery(ROLLBACK).catch(error => {
+      if (!/no transaction is active/.test(error.message)) throw error
+    })
+  }
+
+  protected giveBack (): Promise<void> {
+    return this.#pinned.release()
   }
 }
 
 /** Whether a transaction with these settings begins with `begin` alone, and the driver is one that sends just that. */
 export function isPlain (em: SqlEntityManager, pool: AbstractSqlConnection, { isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
   if (isolationLevel !== undefined || readOnly === true || sessionContext !== undefined) return false
-  const isKnown = pool instanceof BaseSqliteConnection || pool.getPlatform() instanceof BasePostgreSqlPlatform
-  return isKnown && isDriverOfMikroOrm(em, pool)
+  return pool instanceof BaseSqliteConnection && isDriverOfMikroOrm(em, pool)
 }
 
 /** As Kysely's `CompiledQuery.raw()` makes it, which MikroORM does not export. */

@@ -25,15 +25,13 @@ export class SandboxClient extends Kysely<any> {
 }
 
 /** Runs the callback of a transaction, inside of whose savepoint contexts of a sandbox lie then. */
-export async function runInTransactionOf<T> (trx: ControlledTransaction, callback: () => Promise<T>): Promise<T> {
-  const connection = await connectionOf(trx)
-  return await (connection instanceof SandboxConnection ? connection.savepoint!.enter(callback) : callback())
+export function runInTransactionOf<T> (connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {
+  return connection instanceof SandboxConnection ? connection.savepoint!.enter(callback) : callback()
 }
 
 /** Contexts inside of `owner` lie inside of the savepoint of its transaction from now on. */
-export async function noteTransactionOf (owner: object, trx: ControlledTransaction): Promise<void> {
-  const connection = await connectionOf(trx) as SandboxConnection
-  connection.noteOwner(owner)
+export function noteTransactionOf (owner: object, connection: DatabaseConnection): void {
+  (connection as SandboxConnection).noteOwner(owner)
 }
 
 /** The connection that a transaction has. */

@@ -45,7 +45,7 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
     // on the real one, whose client is private, and not asked if there is a transaction
     execute: ((query, params, method, ctx, log) => inherited.execute.call(real, query, params, method, ctx ?? sandboxClient as never, log)) as Execute,
     stream: ((query, params, ctx, ...rest) => inherited.stream.call(real, query, params, ctx ?? sandboxClient as never, ...rest)) as Stream,
-    transactional: ((callback, options) => inherited.transactional.call(connection, trx => runInTransaction(trx as ControlledTransaction, () => callback(trx)), options)) as Transactional,
+    transactional: ((callback, options) => inherited.transactional.call(connection, async trx => await runInTransaction(await connectionOf(trx as ControlledTransaction), () => callback(trx)), options)) as Transactional,
 
     async applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void> {
       const { savepoint } = await connectionOf(trx) as SandboxConnection

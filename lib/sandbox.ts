@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import { currentContext, type Context } from './context.ts'
 import { FST_ORM_SANDBOX_DATABASE, FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, FST_ORM_SANDBOX_RUNNING, withCallersLine } from './errors.ts'
-import { FlushQueue } from './flush-queue.ts'
+import { Flushes } from './flushes.ts'
 import type { OrmSource } from './orm-source.ts'
 import { runningContexts, untilNoneRuns } from './running-contexts.ts'
 import { forkWith } from './sandbox-connection.ts'
@@ -31,7 +31,7 @@ export class Sandbox implements SandboxOfContexts {
   readonly #outer = currentSandbox()
   readonly #sources: OrmSource[]
   readonly #databases: SandboxOfDatabase[] = []
-  readonly #flushes = new FlushQueue()
+  readonly #flushes = new Flushes()
   #leaving: (() => void)[] = []
   #ended: Promise<void> | undefined
 

@@ -19,7 +19,7 @@ export class Savepoint {
 
   isOpen: boolean
   /** The transaction's failure when the savepoint was made: what failed before it, going back to it does not mend. */
-  failureBefore: unknown
+  failureBefore: { readonly what: string, readonly error: unknown } | undefined
   /** Going back to it would take along what was written by somebody else. */
   hasForeignWrites = false
 

@@ -1,6 +1,6 @@
 import { EventType, TransactionEventBroadcaster, type EntityManager, type TransactionEventType } from '@mikro-orm/core'
+import type { Kysely } from '@mikro-orm/sql'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { ControlledTransaction } from './pinned-transaction.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 
 /** The transaction whose start the caller has been told of, and which waits for the caller. */
@@ -10,10 +10,13 @@ const starting = new AsyncLocalStorage<TransactionEvents>()
 export class TransactionEvents {
   readonly #em: EntityManager
   readonly #owner: TransactionOwner
+  /** What subscribers may run statements of their own with. */
+  readonly #view: () => Kysely<any>
 
-  constructor (em: EntityManager, owner: TransactionOwner) {
+  constructor (em: EntityManager, owner: TransactionOwner, view: () => Kysely<any>) {
     this.#em = em
     this.#owner = owner
+    this.#view = view
   }
 
   /** Whether the caller is a subscriber to the start of this transaction: it must not wait for the start. */
@@ -29,39 +32,39 @@ export class TransactionEvents {
     return this.#sendOfStart(EventType.beforeTransactionStart)
   }
 
-  afterStart (trx?: ControlledTransaction): Promise<void> | undefined {
-    return this.#sendOfStart(EventType.afterTransactionStart, trx)
+  afterStart (): Promise<void> | undefined {
+    return this.#sendOfStart(EventType.afterTransactionStart, this.#view())
   }
 
-  beforeCommit (trx?: ControlledTransaction): Promise<void> | undefined {
-    return this.hasSubscribers ? this.#send(EventType.beforeTransactionCommit, trx) : undefined
+  beforeCommit (): Promise<void> | undefined {
+    return this.hasSubscribers ? this.#send(EventType.beforeTransactionCommit, this.#view()) : undefined
   }
 
-  afterCommit (trx?: ControlledTransaction): Promise<void> | undefined {
-    return this.#sendSafely(EventType.afterTransactionCommit, trx)
+  afterCommit (): Promise<void> | undefined {
+    return this.#sendSafely(EventType.afterTransactionCommit)
   }
 
-  beforeRollback (trx?: ControlledTransaction): Promise<void> | undefined {
-    return this.#sendSafely(EventType.beforeTransactionRollback, trx)
+  beforeRollback (): Promise<void> | undefined {
+    return this.#sendSafely(EventType.beforeTransactionRollback)
   }
 
-  afterRollback (trx?: ControlledTransaction): Promise<void> | undefined {
-    return this.#sendSafely(EventType.afterTransactionRollback, trx)
+  afterRollback (): Promise<void> | undefined {
+    return this.#sendSafely(EventType.afterTransactionRollback)
   }
 
-  async #send (event: TransactionEventType, trx?: ControlledTransaction, context?: { topLevelTransaction: boolean }): Promise<void> {
-    await new TransactionEventBroadcaster(this.#em, context).dispatchEvent(event, trx)
+  async #send (event: TransactionEventType, view: Kysely<any> | undefined, context?: { topLevelTransaction: boolean }): Promise<void> {
+    await new TransactionEventBroadcaster(this.#em, context).dispatchEvent(event, view as never)
   }
 
-  #sendOfStart (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> | undefined {
+  #sendOfStart (event: TransactionEventType, view?: Kysely<any>): Promise<void> | undefined {
     if (!this.hasSubscribers) return undefined
-    return starting.run(this, () => this.#send(event, trx, { topLevelTransaction: true }))
+    return starting.run(this, () => this.#send(event, view, { topLevelTransaction: true }))
   }
 
   /** Of what is decided: a subscriber that throws changes nothing about it. */
-  #sendSafely (event: TransactionEventType, trx?: ControlledTransaction): Promise<void> | undefined {
+  #sendSafely (event: TransactionEventType): Promise<void> | undefined {
     if (!this.hasSubscribers) return undefined
-    return this.#send(event, trx).catch(error => {
+    return this.#send(event, this.#view()).catch(error => {
       this.#owner.report(error, `${this.#owner.name}: a subscriber to ${event} has failed`)
     })
   }

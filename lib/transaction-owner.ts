@@ -5,6 +5,8 @@ import type { Savepoint } from './savepoint.ts'
 export interface TransactionOwner extends ConnectionUser {
   /** What became of it, once it has ended. */
   readonly outcome?: string | undefined
+  /** It was ended because nobody waits for it any more. */
+  readonly isAborted: boolean
   /** Logs what has failed after the outcome was decided. */
   report (error: unknown, message: string): void
   /** A statement that is not provably a read is run. */
@@ -15,4 +17,21 @@ export interface TransactionOwner extends ConnectionUser {
   untilSettled (): Promise<void>
   /** Its transaction has gone back to a savepoint. */
   wentBackTo (savepoint: Savepoint): Promise<void>
+}
+
+/** For a transaction beside that of its context: how the one ends is none of the other's business. */
+export function ownerBeside (context: TransactionOwner): TransactionOwner {
+  return {
+    name: context.name,
+    outer: context,
+    get caller () { return context.caller },
+    get outcome () { return context.outcome },
+    get isAborted () { return context.isAborted },
+    connectionsOf: () => 0,
+    report: (error, message) => context.report(error, message),
+    noteWrite () {},
+    hasBegun () {},
+    async untilSettled () {},
+    async wentBackTo () {}
+  }
 }

@@ -5,16 +5,17 @@ import type { Context } from './context.ts'
 import { DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import { forkEntityManager, resetTransactionContext } from './entity-manager.ts'
-import { addCallersLine } from './errors.ts'
-import { FlushQueue } from './flush-queue.ts'
+import { Flushes } from './flushes.ts'
 import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
+import { runIndependently } from './independent-transaction.ts'
 import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own-transaction.ts'
 import { hasPendingChanges, isFlushIdle } from './pending-changes.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { Savepoint } from './savepoint.ts'
 import type { Statistics } from './statistics.ts'
+import { ownerBeside } from './transaction-owner.ts'
 
 /**
  * One database within a context: a forked EntityManager and its deferred transaction. (MikroORM's class of the same
@@ -24,7 +25,9 @@ export class UnitOfWork {
   readonly source: OrmSource
   readonly em: SqlEntityManager
   readonly owner: Context
-  readonly flushes: FlushQueue = new FlushQueue()
+  readonly flushing: Flushes = new Flushes()
+  /** Those that had something to write. */
+  flushes = 0
   readonly #orm: MikroORM
   readonly #transaction: DeferredTransaction
   readonly #kysely: DeferredKysely
@@ -32,9 +35,8 @@ export class UnitOfWork {
   readonly #schema: string | undefined
   #isTailored: boolean
   /** Transactions beside that of the context, each on a connection of its own. */
-  #beside = 0
+  #beside: Set<DeferredTransaction> | undefined
   #rolledBack: Promise<void> | undefined
-  #flushes = 0
 
   /** `around` is the EntityManager of the context around, if that has one for the same database. */
   constructor (source: OrmSource, owner: Context, options: TransactionOptions, around?: EntityManager) {
@@ -47,6 +49,7 @@ export class UnitOfWork {
     this.#transaction = new DeferredTransaction(this.em, owner, options)
     const connection = this.em.getConnection('write') as AbstractSqlConnection
     this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
+    this.#transaction.view = this.#kysely
     this.#isTransactional = options.transaction !== false
     this.attach()
   }
@@ -108,7 +111,10 @@ export class UnitOfWork {
   }
 
   connectionsOf (pool: AbstractSqlConnection): number {
-    return this.em.getConnection('write') === pool ? this.#transaction.connections + this.#beside : 0
+    if (this.em.getConnection('write') !== pool) return 0
+    let count = this.#transaction.connections
+    for (const { connection } of this.#beside ?? []) if (connection !== undefined) count++
+    return count
   }
 
   /** Reads that are running outside the transaction. */
@@ -144,7 +150,7 @@ export class UnitOfWork {
 
   /** A flush may have something to do, or to wait for. */
   get needsFlush (): boolean {
-    return !this.flushes.isIdle || this.em.getContext(false) !== this.em || !isFlushIdle(this.em)
+    return !this.flushing.isIdle || this.em.getContext(false) !== this.em || !isFlushIdle(this.em)
   }
 
   /** Flushes; of an `em.transactional()` that is still open where the context is settled, the inner changes first. */
@@ -155,25 +161,27 @@ export class UnitOfWork {
   }
 
   /**
-   * Runs a transaction beside that of the context, as MikroORM does it. Rejects where that would have to wait for the
-   * context's own connection.
+   * Runs an `em.transactional()` beside the transaction of the context: one that `begins` another, or has none. Rejects where
+   * that would have to wait for the context's own connection.
    */
-  async runBeside<T> (transactional: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
+  async runBeside<T> (em: EntityManager, begins: boolean, transactional: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
+    return await runWithOwnHooks(this.owner, withHooks => (
+      begins
+        ? runIndependently(em, ownerBeside(this.owner), this.#noteBeside, () => transactional(withHooks))
+        : this.#runWithoutTransaction(callback => transactional(run => callback(() => withHooks(run))))
+    ), this.#reportHook)
+  }
+
+  /** MikroORM's own: each statement on whatever connection the pool has free. */
+  async #runWithoutTransaction<T> (run: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
     const pool: AbstractSqlConnection = this.em.getConnection('write')
     const holders = [...Array<Context>(this.connectionsOf(pool)).fill(this.owner), ...holdersAround(this.owner, pool)]
-    return await runWithOwnHooks(this.owner, async withHooks => {
-      const result = await acquireForTransaction(this.owner, holders, this.em, arrived => transactional(async callback => {
-        arrived()
-        this.#beside++
-        try {
-          return await withHooks(callback)
-        } finally {
-          this.#beside--
-        }
-      }))
-      PoolGate.of(this.em).leave()
-      return result
-    }, this.#reportHook)
+    const result = await acquireForTransaction(this.owner, holders, this.em, arrived => run(async callback => {
+      arrived()
+      return await callback()
+    }))
+    PoolGate.of(this.em).leave()
+    return result
   }
 
   /** Runs an `em.transactional()` inside the transaction that the caller is in. */
@@ -199,18 +207,9 @@ export class UnitOfWork {
     this.attach()
   }
 
-  /** Half of what a flush has to write may be written when it fails, and must not be committed. */
-  async failWith (flush: () => Promise<void>): Promise<void> {
-    const { statements } = this.#transaction
-    try {
-      await flush()
-    } catch (error) {
-      if (this.#transaction.statements !== statements) this.#transaction.fail(error)
-      addCallersLine(error)
-      throw error
-    } finally {
-      if (this.#transaction.statements !== statements) this.#flushes++
-    }
+  /** Runs MikroORM's own flush of its EntityManager. */
+  runFlush (flush: () => Promise<void>): Promise<void> {
+    return this.flushing.run(() => this.#kysely.failWith(flush))
   }
 
   /** How many statements have come so far. */
@@ -225,7 +224,7 @@ export class UnitOfWork {
 
   /** For events: see there. */
   get statistics (): Statistics & { flushes: number } {
-    return { ...this.#transaction.statistics, flushes: this.#flushes }
+    return { ...this.#transaction.statistics, flushes: this.flushes }
   }
 
   /** Gives back what streams still hold, and then the database. Resolves when that is done; `undefined` if it is already. */
@@ -254,8 +253,9 @@ export class UnitOfWork {
 
   /** Cancels the statements that are running, where the database can. Resolves when they are done. */
   async cancel (): Promise<void> {
-    this.#transaction.cancel()
-    await this.#transaction.running
+    const transactions = [this.#transaction, ...this.#beside ?? []]
+    for (const transaction of transactions) transaction.cancel()
+    await Promise.all(transactions.map(({ running }) => running))
   }
 
   async #leave (released: Promise<void> | undefined): Promise<void> {
@@ -266,7 +266,13 @@ export class UnitOfWork {
 
   #savepointOf (em: EntityManager): Savepoint | undefined {
     const kysely = em.getTransactionContext() as unknown
-    return kysely instanceof DeferredKysely && kysely !== this.#kysely ? kysely.part : undefined
+    return kysely instanceof DeferredKysely && kysely !== this.#kysely && kysely.isOf(this.#transaction) ? kysely.part : undefined
+  }
+
+  readonly #noteBeside = (transaction: DeferredTransaction): () => void => {
+    const beside = this.#beside ??= new Set()
+    beside.add(transaction)
+    return () => beside.delete(transaction)
   }
 
   readonly #reportHook = (error: unknown): void => {

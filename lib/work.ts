@@ -88,7 +88,7 @@ export class Work {
   }
 
   async #prepareCommit (units: readonly UnitOfWork[]): Promise<void> {
-    if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, { cause: this.#lost })
+    if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, 'atomic()', { cause: this.#lost })
     const announced = new Set<UnitOfWork>()
     const { beforeCommit } = this.#owner
     for (let hasMore = true; hasMore;) {

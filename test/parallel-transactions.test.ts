@@ -46,7 +46,7 @@ onEachDatabase('a rollback to a savepoint that takes parallel writes along is no
     await inner
   })
   await t.rejects(run(manager => manager.insert(Book, { title: 'beside' })), {
-    code: 'FST_ORM_TRANSACTION_FAILED', cause: { message: /an em\.transactional\(\) was rolled back, and took along what was written outside of it/ }
+    code: 'FST_ORM_TRANSACTION_FAILED', cause: { message: /An em\.transactional\(\) was rolled back, and took along what was written outside of it/ }
   })
   t.strictSame(await titles(), [])
   await run(manager => manager.count(Book))
