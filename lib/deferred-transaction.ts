@@ -176,7 +176,6 @@ export class DeferredTransaction {
       this.#assertStreamsLeaveRoom(sql)
       return this.#reads.execute(sql, use)
     }
-    if (endsATransaction(sql)) return this.#refuseCommand(sql)
     return this.#runInTransaction(sql, part, use, { signal, isStatement: signal === undefined })
   }
 
@@ -302,10 +301,6 @@ export class DeferredTransaction {
     return this.#reads.run(sql, use)
   }
 
-  async #refuseCommand (sql: string): Promise<never> {
-    throw withCallersLine(() => new FST_ORM_TRANSACTION_COMMAND(this.#owner.name, shorten(sql)))
-  }
-
   #assertStreamsLeaveRoom (sql: string): void {
     if (this.#reads.hasSingleConnection) this.#assertNoStream(sql)
   }
@@ -317,6 +312,7 @@ export class DeferredTransaction {
   /** If `use` does nothing but execute a statement, for certain, the transaction may begin with that (`isStatement`). */
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, { signal, isStatement = false, isMending = false }: InTransaction = NOTHING): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
+    if (endsATransaction(sql)) throw withCallersLine(() => new FST_ORM_TRANSACTION_COMMAND(this.#owner.name, shorten(sql)))
     this.#owner.noteWrite()
     if (this.#options.readOnly === true && isModification(sql)) {
       throw withCallersLine(() => new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql)))

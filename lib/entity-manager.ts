@@ -1,4 +1,4 @@
-import { TransactionContext, TransactionPropagation, type EntityManager, type MikroORM } from '@mikro-orm/core'
+import { TransactionContext, TransactionPropagation, type EntityManager, type InflightQueryAbortStrategy, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { DeferredKysely } from './deferred-kysely.ts'
 import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
@@ -149,6 +149,7 @@ export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEnti
   const fork = owner.sandbox === undefined ? em.fork({ disableContextResolution: true }) : owner.sandbox.fork(em, owner.name)
   const ours = Object.assign(fork, methods) as unknown as ContextEntityManager
   ours[UNIT_OF_WORK] = unit
+  abortSettingsOf(ours).signal = undefined // that of the context around is none of its business
   keepLateChanges(ours, unit)
   return ours
 }
@@ -206,6 +207,31 @@ function inside (em: EntityManager, unit: UnitOfWork): EntityManager {
   if (UNIT_OF_WORK in em || AROUND in em) return em
   keepLateChanges(em, unit)
   return Object.assign(em, innerMethods, { [AROUND]: unit, [FLUSHES]: new Flushes() }) as unknown as EntityManager
+}
+
+interface AbortSettings {
+  signal: AbortSignal | undefined
+  inflightQueryAbortStrategy: InflightQueryAbortStrategy | undefined
+}
+
+/** MikroORM 7.2.1 takes them as options of a fork, which costs another one. */
+function abortSettingsOf (em: EntityManager): AbortSettings {
+  return em as unknown as AbortSettings
+}
+
+/**
+ * Has MikroORM itself cancel the statements of the EntityManager, where it runs them by itself: with `transaction: false`.
+ * What it is asked after that is not cancelled.
+ */
+export function makeCancellable (em: SqlEntityManager): () => void {
+  const cancelling = new AbortController()
+  const settings = abortSettingsOf(em)
+  settings.signal = cancelling.signal
+  settings.inflightQueryAbortStrategy = 'cancel query'
+  return () => {
+    settings.signal = undefined
+    cancelling.abort()
+  }
 }
 
 /** Takes the context's transaction away, which the fork's own method refuses. */

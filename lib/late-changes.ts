@@ -1,8 +1,9 @@
-import { UnitOfWork, type AnyEntity, type EntityManager } from '@mikro-orm/core'
+import { ChangeSetType, UnitOfWork, Utils, wrap, type AnyEntity, type EntityData, type EntityManager } from '@mikro-orm/core'
 
 /**
- * What is created or removed while a flush is on its way. MikroORM 7.2 empties the lists of both when a flush has ended,
- * whether the flush knew of what is in them or not: whoever did not flush after that would lose it, and nobody would know.
+ * What is created, removed or changed while a flush is on its way. When the flush has ended, MikroORM 7.2 empties the lists of
+ * what is new and what is removed, and takes each entity that it has updated for what the database has, whether the flush knew
+ * of it or not: what has come meanwhile would be lost, and nobody would know.
  */
 
 const SEEN = Symbol('fastify-context-orm.seen')
@@ -13,8 +14,9 @@ export interface FlushCounter {
   flushes: number
 }
 
-/** What the flush has found in each list. */
+/** What the flush has found in each list, and in each entity that it updates. */
 interface Seen {
+  readonly updated: ReadonlyMap<AnyEntity, EntityData<AnyEntity>>
   readonly persisted: ReadonlySet<AnyEntity>
   readonly removed: ReadonlySet<AnyEntity>
   readonly orphans: ReadonlySet<AnyEntity>
@@ -31,17 +33,22 @@ const inherited = UnitOfWork.prototype as unknown as Internals
 
 const methods = {
   computeChangeSets (this: Internals): void {
+    keepLateUpdates(this)
     try {
       inherited.computeChangeSets.call(this)
       if (this.getChangeSets().length > 0 || this.getCollectionUpdates().length > 0 || this.getExtraUpdates().size > 0) this[COUNTER].flushes++
     } finally {
       this[SEEN] = {
-        persisted: new Set(this.getPersistStack()), removed: new Set(this.getRemoveStack()), orphans: new Set(this.getOrphanRemoveStack())
+        updated: preparedUpdates(this),
+        persisted: new Set(this.getPersistStack()),
+        removed: new Set(this.getRemoveStack()),
+        orphans: new Set(this.getOrphanRemoveStack())
       }
     }
   },
 
   postCommitCleanup (this: Internals): void {
+    keepLateUpdates(this)
     const seen = this[SEEN]
     this[SEEN] = undefined
     const persisted = lateOnes(this.getPersistStack(), seen?.persisted)
@@ -70,4 +77,30 @@ function lateOnes (list: ReadonlySet<AnyEntity>, seen: ReadonlySet<AnyEntity> | 
   return seen === undefined || list.size === 0 ? [] : [...list].filter(entity => !seen.has(entity))
 }
 
-const NOTHING: Seen = { persisted: new Set(), removed: new Set(), orphans: new Set() }
+/** The entities that are to be updated, as they are now. */
+function preparedUpdates (unitOfWork: Internals): Map<AnyEntity, EntityData<AnyEntity>> {
+  const updates = unitOfWork.getChangeSets().filter(({ type }) => type === ChangeSetType.UPDATE || type === ChangeSetType.UPDATE_EARLY)
+  if (updates.length === 0) return NO_UPDATES
+  return new Map(updates.map(({ entity }) => [entity, wrap(entity, true).__em!.getComparator().prepareEntity(entity)]))
+}
+
+/** Lets MikroORM see, as a change, what is no longer as it was when the flush has looked at it. */
+function keepLateUpdates (unitOfWork: Internals): void {
+  const { updated } = unitOfWork[SEEN] ?? NOTHING
+  if (updated.size === 0) return
+  for (const { entity, payload, originalEntity } of unitOfWork.getChangeSets()) {
+    const before = updated.get(entity)
+    const { __originalEntityData: after, __meta: meta } = wrap(entity, true)
+    if (before === undefined || after === undefined || after === originalEntity) continue // it has not come so far
+    for (const key of Object.keys(before)) {
+      const prop = meta.properties[key]
+      const isOfDatabase = prop === undefined || prop.version === true || prop.generated !== undefined || prop.returning === true
+      if (isOfDatabase || Utils.equals(before[key], after[key])) continue
+      if (!(key in payload && Utils.equals(payload[key], after[key]))) after[key] = before[key] // or a hook has changed it, and it was sent
+    }
+  }
+}
+
+const NO_UPDATES = new Map<AnyEntity, EntityData<AnyEntity>>()
+
+const NOTHING: Seen = { updated: NO_UPDATES, persisted: new Set(), removed: new Set(), orphans: new Set() }

@@ -4,7 +4,7 @@ import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import type { Context } from './context.ts'
 import { DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
-import { forkEntityManager, resetTransactionContext } from './entity-manager.ts'
+import { forkEntityManager, makeCancellable, resetTransactionContext } from './entity-manager.ts'
 import { Flushes } from './flushes.ts'
 import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
@@ -32,6 +32,8 @@ export class UnitOfWork {
   readonly #transaction: DeferredTransaction
   readonly #kysely: DeferredKysely
   readonly #isTransactional: boolean
+  /** Of what MikroORM runs by itself. */
+  readonly #cancelOthers: (() => void) | undefined
   readonly #schema: string | undefined
   #isTailored: boolean
   /** Transactions beside that of the context, each on a connection of its own. */
@@ -51,6 +53,7 @@ export class UnitOfWork {
     this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
     this.#transaction.view = this.#kysely
     this.#isTransactional = options.transaction !== false
+    if (!this.#isTransactional) this.#cancelOthers = makeCancellable(this.em)
     this.attach()
   }
 
@@ -255,6 +258,7 @@ export class UnitOfWork {
   async cancel (): Promise<void> {
     const transactions = [this.#transaction, ...this.#beside ?? []]
     for (const transaction of transactions) transaction.cancel()
+    this.#cancelOthers?.()
     await Promise.all(transactions.map(({ running }) => running))
   }
 

@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { access, chmod, cp, mkdtemp, stat } from 'node:fs/promises'
 import { registerHooks } from 'node:module'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { freePort } from './free-port.ts'
 
 export interface PostgresServer {
   /** of a database that exists already */
@@ -66,14 +66,6 @@ export async function startPostgres (settings: string[] = []): Promise<PostgresS
     start: () => server.start(),
     stop: () => server.stop()
   }
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
 }
 
 /** In a checkout that only root may enter, the server's user could not even run the binaries: they are copied then. */
