@@ -53,7 +53,8 @@ export class UnitOfWork {
     this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
     this.#transaction.view = this.#kysely
     this.#isTransactional = options.transaction !== false
-    if (!this.#isTransactional) this.#cancelOthers = makeCancellable(this.em)
+    const canCancel = connection.getClient().getExecutor().adapter.supportsMultipleConnections // with one only, there is none to do it on
+    if (!this.#isTransactional && canCancel) this.#cancelOthers = makeCancellable(this.em)
     this.attach()
   }
 

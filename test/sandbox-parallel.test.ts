@@ -261,10 +261,13 @@ onPostgres('a context is that of its transaction, also where another one has beg
 onPostgres('who waits for somebody who never ends is told, though that one is at work', async (t, { orm }) => {
   await using sandbox = await createSandbox(orm)
   const controller = new AbortController()
+  const begun = Promise.withResolvers<void>()
   const polling = sandbox.run(() => runInContext({ orm, name: 'polling' }, async () => {
     await em().insert(Book, { title: 'begun' })
+    begun.resolve()
     while (!controller.signal.aborted) await (em() as any).execute('select pg_sleep(0.1)')
   }))
+  await begun.promise
   await t.rejects(sandbox.run(() => runInContext({ orm, name: 'waiting' }, () => em().insert(Book, { title: 'awaited' }))), {
     code: 'FST_ORM_SANDBOX_WAIT', message: /^waiting waits for the connection of its sandbox, where polling has a transaction open, and it has not ended in 30 s/
   })
