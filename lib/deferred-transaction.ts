@@ -13,7 +13,7 @@ import { PoolGate } from './pool-gate.ts'
 import { RunningStatements } from './running-statements.ts'
 import { noteTransaction, SANDBOXED } from './sandboxes.ts'
 import { OpenSavepoints, type Savepoint } from './savepoint.ts'
-import { isModification, isRead, shorten } from './statement.ts'
+import { dialectOf, isModification, isRead, shorten, type Dialect } from './statement.ts'
 import { StatisticsOfUnit, type Statistics } from './statistics.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
@@ -36,7 +36,8 @@ export class DeferredTransaction {
   readonly #streams = new OpenStreams()
   readonly #running = new RunningStatements()
   readonly #reads: AutocommitReads
-  readonly #savepoints = new OpenSavepoints()
+  readonly #savepoints: OpenSavepoints
+  readonly #dialect: Dialect
   readonly #statistics = new StatisticsOfUnit()
 
   #beginning: Promise<PinnedTransaction> | undefined
@@ -57,6 +58,8 @@ export class DeferredTransaction {
     this.#options = options
     this.#events = new TransactionEvents(em, owner)
     this.#reads = new AutocommitReads(em, owner, this.#running)
+    this.#dialect = dialectOf(em.getPlatform())
+    this.#savepoints = new OpenSavepoints(this.#dialect)
   }
 
   /** Has begun, or is about to. */
@@ -266,8 +269,8 @@ export class DeferredTransaction {
   #isAutocommit (sql: string): boolean {
     // row-level security reads what was set in a transaction: outside of one, other tenants' rows would show
     if (this.#em.getTransactionSessionContext() !== undefined) return false
-    if (this.isClosed) return !this.#refusesReads && isRead(sql)
-    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql)
+    if (this.isClosed) return !this.#refusesReads && isRead(sql, this.#dialect)
+    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql, this.#dialect)
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
