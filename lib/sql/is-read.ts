@@ -40,7 +40,7 @@ class Reader {
   readonly #isStrict: boolean
   readonly #open: Parenthesis[] = []
   #calls = 0
-  /** A word in lower case, a sign, or the kind of anything else. */
+  /** A word in lower case, a sign, or what stands for anything else. */
   #last = ''
   #beforeLast = ''
   #lastKind: Tokens['kind'] = 'end'
@@ -59,7 +59,7 @@ class Reader {
     const tokens = this.#tokens
     while (tokens.next()) {
       const { kind, text } = tokens
-      const token = kind === 'word' ? text.toLowerCase() : kind === 'sign' ? text : kind
+      const token = kind === 'word' ? text.toLowerCase() : kind === 'sign' ? text : STANDS_FOR[kind]
       if (tokens.isDoubtful || this.#hasEnded || !this.#accepts(token, kind)) return false
       this.#beforeLast = this.#last
       this.#last = token
@@ -138,6 +138,9 @@ class Reader {
   }
 }
 
+/** No words, that is. */
+const STANDS_FOR = { name: '"', string: "'", number: '0', end: '' }
+
 /** Without what is here before them, they would be functions. */
 const FOLLOWS = new Map([
   ['by', words('group order partition')],
@@ -147,7 +150,7 @@ const FOLLOWS = new Map([
 ])
 
 /** A function, a type, a part of a date, or `time zone`. */
-const AFTER_A_WORD_THAT_IS_NO_ROW = words('( string from zone')
+const AFTER_A_WORD_THAT_IS_NO_ROW = words('( \' from zone')
 
 /**
  * `for` and `lock` begin a locking clause, `into` writes rows, and SQL Server takes a second statement without a

@@ -13,13 +13,13 @@ const MAX_LENGTH = 10_000
 
 /** No two of the alternatives begin alike, and none can be matched in two ways: nothing is ever tried twice. */
 function simpleSelect (name: string): RegExp {
-  const calls = '(?!\\s*\\()'
+  const callsNothing = "(?![\\w$']|\\s*\\()"
   return new RegExp(`^select (?:${[
     '[ \\n,()=<>!\\d]',
     `${name}(?:\\.${name})*(?:\\.\\*)?(?![\\s.]*["'\`(])`, // a string after a name would be of that type
     "'[^'\\\\]*'",
-    '(?:as|from|where|and|or|not|in|on|distinct|having|between|exists|select|all|case|when|then|else)\\b',
-    `(?:is|null|join|left|inner|order|group|by|asc|desc|limit|offset|like|ilike|true|false|end|nulls|last|first)\\b${calls}`,
+    '(?:as|from|where|and|or|not|in|on|distinct|having|between|exists|select|all|case|when|then|else)(?![\\w$\'])',
+    `(?:is|null|join|left|inner|order|group|by|asc|desc|limit|offset|like|ilike|true|false|end|nulls|last|first)${callsNothing}`,
     'count\\(\\*\\)',
     '[.-](?=\\d)',
     '\\$\\d'

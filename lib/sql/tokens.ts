@@ -111,10 +111,9 @@ export class Tokens {
 
   /** `e'…'`, `N'…'` and `U&'…'` have escapes of their own. */
   #hasEscapes (at: number): boolean {
-    const before = this.#sql.charCodeAt(at - 1)
-    const isPrefixed = isWordPart(before) || before === AMPERSAND
-    if (isPrefixed) this.isDoubtful = true
-    return this.#dialect === 'mysql' || (isPrefixed && this.#dialect === 'postgresql' && this.kind === 'word' && /^e$/i.test(this.text))
+    const isPrefixed = this.kind === 'word' && this.end === at
+    if (isPrefixed || this.#sql.charCodeAt(at - 1) === AMPERSAND) this.isDoubtful = true
+    return this.#dialect === 'mysql' || (this.#dialect === 'postgresql' && isPrefixed && /^e$/i.test(this.text))
   }
 
   #takeQuoted (kind: Kind, quote: string, start: number, hasEscapes: boolean): void {
