@@ -82,7 +82,7 @@ class Statements {
     // PostgreSQL has names that are `begin`
     const begins = this.#dialect === 'postgresql' ? word === 'atomic' && last === 'begin' : word === 'begin'
     if (begins) this.#blocks++
-    else if (this.#blocks > 0) this.#blocks += change(word, last)
+    else if (this.#blocks > 0 || last === 'end') this.#blocks += change(word, last)
   }
 }
 
@@ -109,7 +109,7 @@ const COMMANDS: Record<Dialect, Set<string>> = {
   postgresql: words('begin commit end abort'),
   mysql: words('begin commit xa'),
   sqlite: words('begin commit end'),
-  unknown: words('begin commit end abort xa')
+  unknown: words('begin commit end abort')
 }
 const ROUTINES = words('function procedure trigger event package')
 /** In MySQL, what ends with `end if` does not begin with a word of its own that could be told from a function's name. */
