@@ -73,7 +73,7 @@ class Reader {
     if (this.#mayBeRow && !AFTER_A_WORD_THAT_IS_NO_ROW.has(token)) return false
     this.#mayBeRow = false
     const wasType = this.#isType
-    this.#isType = wasType && (token === 'varying' || token === 'precision')
+    this.#isType = wasType && token === 'varying'
     switch (kind) {
       case 'word': return this.#acceptsWord(token)
       case 'string': return !this.#isStrict || (this.#lastKind === 'word' ? keywords.has(this.#last) || types.has(this.#last) : this.#lastKind !== 'name')

@@ -38,7 +38,7 @@ export const keywordsBeforeParenthesis: Set<string> = words(`
 
 /** To have a value of one calls nothing of a user's, as a domain's check would. */
 export const types: Set<string> = words(`
-  bool boolean smallint int2 int int4 integer bigint int8 real float float4 float8 double numeric decimal dec money
+  bool boolean smallint int2 int int4 integer bigint int8 real float float4 float8 numeric decimal dec money
   text varchar character char bpchar name uuid json jsonb jsonpath xml bytea bit varbit tsvector tsquery
   date time timetz timestamp timestamptz interval inet cidr macaddr macaddr8 point line lseg box path polygon circle
   oid regclass regtype int4range int8range numrange tsrange tstzrange daterange
