@@ -16,7 +16,7 @@ import { PoolGate } from './pool-gate.ts'
 import { RunningStatements } from './running-statements.ts'
 import { noteTransaction, SANDBOXED } from './sandboxes.ts'
 import { OpenSavepoints, type Savepoint } from './savepoint.ts'
-import { endsATransaction, isModification, isRead, shorten } from './statement.ts'
+import { dialectOf, endsATransaction, isModification, isRead, shorten, type Dialect } from './statement.ts'
 import { StatisticsOfUnit, type Statistics } from './statistics.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
@@ -54,7 +54,8 @@ export class DeferredTransaction {
   readonly #streams = new OpenStreams()
   readonly #running = new RunningStatements()
   readonly #reads: AutocommitReads
-  readonly #savepoints = new OpenSavepoints()
+  readonly #savepoints: OpenSavepoints
+  readonly #dialect: Dialect
   readonly #statistics = new StatisticsOfUnit()
 
   #beginning: Promise<PinnedTransaction> | undefined
@@ -77,6 +78,8 @@ export class DeferredTransaction {
     this.#options = options
     this.#events = new TransactionEvents(em, owner, () => this.view)
     this.#reads = new AutocommitReads(em, owner, this.#running, sql => this.#endedError(sql))
+    this.#dialect = dialectOf(em.getPlatform())
+    this.#savepoints = new OpenSavepoints(this.#dialect)
   }
 
   /** Has begun, or is about to. */
@@ -292,8 +295,8 @@ export class DeferredTransaction {
   #isAutocommit (sql: string): boolean {
     // row-level security reads what was set in a transaction: outside of one, other tenants' rows would show
     if (this.#em.getTransactionSessionContext() !== undefined) return false
-    if (this.isClosed) return !this.#refusesReads && isRead(sql)
-    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql)
+    if (this.isClosed) return !this.#refusesReads && isRead(sql, this.#dialect)
+    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql, this.#dialect)
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
@@ -312,7 +315,7 @@ export class DeferredTransaction {
   /** If `use` does nothing but execute a statement, for certain, the transaction may begin with that (`isStatement`). */
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, { signal, isStatement = false, isMending = false }: InTransaction = NOTHING): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
-    if (endsATransaction(sql)) throw withCallersLine(() => new FST_ORM_TRANSACTION_COMMAND(this.#owner.name, shorten(sql)))
+    if (endsATransaction(sql, this.#dialect)) throw withCallersLine(() => new FST_ORM_TRANSACTION_COMMAND(this.#owner.name, shorten(sql)))
     this.#owner.noteWrite()
     if (this.#options.readOnly === true && isModification(sql)) {
       throw withCallersLine(() => new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql)))

@@ -96,7 +96,10 @@ export interface RouteOrmOptions {
    * with `transaction: 'on-query'`.
    */
   isolationLevel?: IsolationLevel | `${IsolationLevel}` | undefined
-  /** Refuses every write with `FST_ORM_READ_ONLY`, and begins its transaction read-only. Default: `false`. */
+  /**
+   * Refuses writes with `FST_ORM_READ_ONLY`, and begins a read-only transaction with the first statement: what passes as a read
+   * and writes is refused by the database. Default: `false`.
+   */
   readOnly?: boolean | undefined
   /** Default: the plugin's. */
   shouldCommit?: ShouldCommit | undefined
@@ -218,7 +221,7 @@ function transactionOptions (where: string, options: Partial<TransactionOptions>
     throw new FST_ORM_BAD_OPTION(where, wants, "a transaction ('on-write' or 'on-query')", 'transaction: false')
   }
   let transaction = options.transaction ?? fallback
-  if (SNAPSHOT_LEVELS.includes(isolationLevel)) transaction = 'on-query'
+  if (readOnly === true || SNAPSHOT_LEVELS.includes(isolationLevel)) transaction = 'on-query'
   else if (wants !== undefined && transaction === false) transaction = 'on-write'
   return { transaction, isolationLevel, readOnly }
 }

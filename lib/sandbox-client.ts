@@ -143,7 +143,7 @@ export class SandboxConnection implements DatabaseConnection {
     await savepoint.open({ readOnly: false })
     try {
       const result = await savepoint.inTurn(this.#who, () => this.#execute(query, options))
-      await savepoint.commit({ hasWritten: !isRead(query.sql) })
+      await savepoint.commit({ hasWritten: !isRead(query.sql, this.#transaction.dialect) })
       return result
     } catch (error) {
       await savepoint.rollback()

@@ -7,7 +7,7 @@ import { viewOf } from './sandbox-connection.ts'
 import { SandboxQueue } from './sandbox-queue.ts'
 import { rulesOf, type TransactionRules } from './sandbox-rules.ts'
 import { SandboxSavepoint } from './sandbox-savepoint.ts'
-import { endsATransaction, shorten } from './statement.ts'
+import { dialectOf, endsATransaction, shorten, type Dialect } from './statement.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 
@@ -15,6 +15,7 @@ type Client = ReturnType<AbstractSqlConnection['getClient']>
 export class SandboxTransaction {
   readonly root: SandboxSavepoint = new SandboxSavepoint(this, 'the sandbox', true)
   readonly rules: TransactionRules
+  readonly dialect: Dialect
   readonly #client: Client
   readonly #pinned: KyselyTransaction
   readonly #running = new RunningStatements()
@@ -23,17 +24,18 @@ export class SandboxTransaction {
   /** Why nothing more can be done in it. */
   #isOver: string | undefined
 
-  private constructor (client: Client, rules: TransactionRules, pinned: KyselyTransaction) {
+  private constructor (client: Client, dialect: Dialect, rules: TransactionRules, pinned: KyselyTransaction) {
     this.#client = client
     this.#pinned = pinned
     this.rules = rules
+    this.dialect = dialect
   }
 
   /** On a connection of the pool of `client`. If `arrived` throws when there is one, it goes back. */
   static async begin (real: AbstractSqlConnection, client: Client, arrived: () => void): Promise<SandboxTransaction> {
     const pool = viewOf(real, { getClient: () => client })
     const pinned = await KyselyTransaction.begin(pool, {}, arrived)
-    return new SandboxTransaction(client, await rulesOf(pool, pinned.trx), pinned)
+    return new SandboxTransaction(client, dialectOf(real.getPlatform()), await rulesOf(pool, pinned.trx), pinned)
   }
 
   get introspection (): Client['introspection'] {
@@ -78,7 +80,7 @@ export class SandboxTransaction {
 
   /** In one's turn. Throws `FST_ORM_SANDBOX_REFUSED` for what would end the sandbox. */
   async execute (who: string, query: Query, options: QueryOptions): Promise<Result> {
-    if (endsATransaction(query.sql)) throw withCallersLine(() => new FST_ORM_SANDBOX_REFUSED(who, shorten(query.sql)))
+    if (endsATransaction(query.sql, this.dialect)) throw withCallersLine(() => new FST_ORM_SANDBOX_REFUSED(who, shorten(query.sql)))
     this.#assertOpen(who)
     return await this.#running.run(this.#pinned.connection, connection => connection.executeQuery(query, options))
   }

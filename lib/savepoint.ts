@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { hold, type Held } from './hold.ts'
-import { isRead } from './statement.ts'
+import { isRead, type Dialect } from './statement.ts'
 import { Turns } from './turns.ts'
 
 /** The savepoint that the caller runs in. */
@@ -61,7 +61,12 @@ function innermostOpen (savepoint: Savepoint | undefined): Savepoint | undefined
 
 /** Those of one transaction that have been asked for, and not left. */
 export class OpenSavepoints {
+  readonly #dialect: Dialect
   #open = NONE
+
+  constructor (dialect: Dialect) {
+    this.#dialect = dialect
+  }
 
   get isEmpty (): boolean {
     return this.#open.size === 0
@@ -89,7 +94,7 @@ export class OpenSavepoints {
   /** A statement of `part` is run. */
   note (sql: string, part: Savepoint): void {
     for (const savepoint of this.#open) {
-      if (savepoint.isOpen && !part.isWithin(savepoint) && !isRead(sql)) savepoint.hasForeignWrites = true
+      if (savepoint.isOpen && !part.isWithin(savepoint) && !isRead(sql, this.#dialect)) savepoint.hasForeignWrites = true
     }
   }
 }

@@ -54,7 +54,7 @@ onEachDatabase('a readOnly route reads, and is refused every write', async (t, {
     })
   })
   t.equal((await get('/read')).status, 200)
-  t.equal(sent.length, 1)
+  t.match(sent.filter(sql => !sql.startsWith('pragma')), [/^(?:begin|start transaction read only)$/, /^select/, 'commit'])
   sent.length = 0
   t.equal((await get('/unknown')).status, 200)
   t.strictSame(sent.slice(0, 2), kind === 'sqlite' ? ['pragma query_only = on', 'begin'] : ['start transaction read only', 'select txid_current_if_assigned()'])

@@ -14,7 +14,7 @@ interface ById {
 }
 
 export async function bookRoutes (app: FastifyInstance, { announce }: BookOptions): Promise<void> {
-  app.get('/', { config: { orm: { readOnly: true } } }, async () => await em().find(Book, {}, { orderBy: { title: 'asc' } }))
+  app.get('/', async () => await em().find(Book, {}, { orderBy: { title: 'asc' } }))
 
   app.post<{ Body: { title: string } }>('/', async request => {
     const { title } = request.body

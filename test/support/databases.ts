@@ -159,7 +159,8 @@ function record (client: pg.PoolClient, sent: string[]): void {
   const { connection } = client as unknown as { connection: { query (sql: string): void, parse (query: { text: string }): void } }
   const { query, parse } = connection
   connection.query = sql => {
-    sent.push(...sql.startsWith('begin;') ? ['begin', sql.slice('begin;'.length)] : [sql])
+    const [, begin, statement] = /^(begin|start transaction[^;]*);(.*)$/s.exec(sql) ?? []
+    sent.push(...begin === undefined ? [sql] : [begin, statement!])
     query.call(connection, sql)
   }
   connection.parse = statement => {

@@ -1,0 +1,25 @@
+import type { Dialect } from './dialect.ts'
+import * as mysql from './dialects/mysql.ts'
+import * as postgresql from './dialects/postgresql.ts'
+import * as sqlite from './dialects/sqlite.ts'
+
+export interface DialectWords {
+  /** Pure ones, which are no function of a user's. */
+  readonly functions: ReadonlySet<string>
+  /** After which a parenthesis is no call. */
+  readonly keywordsBeforeParenthesis: ReadonlySet<string>
+}
+
+export const WORDS: Record<Dialect, DialectWords> = {
+  postgresql,
+  mysql,
+  sqlite,
+  unknown: {
+    functions: inEach(postgresql.functions, mysql.functions, sqlite.functions),
+    keywordsBeforeParenthesis: inEach(postgresql.keywordsBeforeParenthesis, mysql.keywordsBeforeParenthesis, sqlite.keywordsBeforeParenthesis)
+  }
+}
+
+function inEach (first: Set<string>, ...others: Array<Set<string>>): Set<string> {
+  return new Set([...first].filter(word => others.every(other => other.has(word))))
+}
