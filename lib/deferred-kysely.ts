@@ -1,7 +1,8 @@
-import { Kysely } from '@mikro-orm/sql'
+import type { Kysely } from '@mikro-orm/sql'
 import type { DeferredTransaction } from './deferred-transaction.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 import { Savepoint } from './savepoint.ts'
+import { subclassOfKysely } from './sql-package.ts'
 
 type Client = Kysely<any>
 type KyselyProps = Extract<ConstructorParameters<typeof Kysely>[0], { executor: unknown }>
@@ -11,17 +12,35 @@ interface Command<T> {
   execute (): Promise<T>
 }
 
+const PART: unique symbol = Symbol('fastify-context-orm.part')
+
 /**
  * A deferred transaction as MikroORM and users see it: what `em.getTransactionContext()`, `em.getKysely()` and query
  * builders use, with the methods of Kysely's `ControlledTransaction` that MikroORM 7.2.1 calls. Compiling, plugins and
  * cancelling remain Kysely's: only the connection that a statement gets is chosen anew for each.
  */
-export class DeferredKysely extends Kysely<any> {
+export interface DeferredKysely extends Client {
+  /** Which part of the transaction this is a view of. */
+  readonly [PART]: Savepoint
+}
+
+type DeferredKyselyClass = new (transaction: DeferredTransaction, client: Client, savepoint: Savepoint) => DeferredKysely
+
+export function deferredKysely (transaction: DeferredTransaction, client: Client, savepoint: Savepoint): DeferredKysely {
+  const DeferredKysely = deferredKyselyFor(client)
+  return new DeferredKysely(transaction, client, savepoint)
+}
+
+/** Which part of a deferred transaction that is a view of, if it is one. */
+export function partOf (kysely: object | undefined): Savepoint | undefined {
+  return (kysely as Partial<DeferredKysely> | undefined)?.[PART]
+}
+
+const deferredKyselyFor = subclassOfKysely((Base): DeferredKyselyClass => class DeferredKysely extends Base<any> {
   readonly #transaction: DeferredTransaction
   readonly #client: Client
   readonly #hasPlugins: boolean
-  /** Which part of the transaction this is a view of. */
-  readonly part: Savepoint
+  readonly [PART]: Savepoint
 
   constructor (transaction: DeferredTransaction, client: Client, savepoint: Savepoint) {
     super({
@@ -35,13 +54,13 @@ export class DeferredKysely extends Kysely<any> {
     this.#transaction = transaction
     this.#client = client
     this.#hasPlugins = client.getExecutor().plugins.length > 0
-    this.part = savepoint
+    this[PART] = savepoint
   }
 
   /** Straight to the connection, where Kysely would have nothing to do but pass it on. */
   override executeQuery (...[query, options]: Parameters<Client['executeQuery']>): Promise<any> {
     if (this.#hasPlugins || options?.signal !== undefined || !isCompiled(query)) return super.executeQuery(query as never, options)
-    return this.#transaction.execute(query, this.part, undefined, connection => connection.executeQuery(query))
+    return this.#transaction.execute(query, this[PART], undefined, connection => connection.executeQuery(query))
   }
 
   override get isTransaction (): boolean {
@@ -62,18 +81,18 @@ export class DeferredKysely extends Kysely<any> {
   /** What stands for the savepoint is a view of the same transaction. */
   savepoint (name: string): Command<DeferredKysely> {
     return command(async () => {
-      const savepoint = new Savepoint(this.part)
+      const savepoint = new Savepoint(this[PART])
       await this.#transaction.openSavepoint(savepoint, transaction => transaction.savepoint(name))
       return new DeferredKysely(this.#transaction, this.#client, savepoint)
     })
   }
 
   releaseSavepoint (name: string): Command<void> {
-    return command(() => this.#transaction.releaseSavepoint(this.part, transaction => transaction.releaseSavepoint(name)))
+    return command(() => this.#transaction.releaseSavepoint(this[PART], transaction => transaction.releaseSavepoint(name)))
   }
 
   rollbackToSavepoint (name: string): Command<void> {
-    return command(() => this.#transaction.rollbackToSavepoint(this.part, transaction => transaction.rollbackToSavepoint(name)))
+    return command(() => this.#transaction.rollbackToSavepoint(this[PART], transaction => transaction.rollbackToSavepoint(name)))
   }
 
   commit (): Command<boolean> {
@@ -99,7 +118,7 @@ export class DeferredKysely extends Kysely<any> {
   override destroy (): never {
     throw new Error('The Kysely of a context cannot be destroyed: close the MikroORM')
   }
-}
+})
 
 /** Stands for the connection of one statement, which is chosen when the statement is known. */
 class RoutedConnection implements DatabaseConnection {

@@ -1,9 +1,10 @@
-import { BasePostgreSqlPlatform, type AbstractSqlConnection, type Kysely, type SqlEntityManager } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { isDriverOfMikroOrm } from './driver-options.ts'
 import { isClosing } from './dying-connection.ts'
 import { pgPoolOf, type PgClient, type PgPool } from './pg-driver.ts'
 import type { Query, Result } from './pinned-transaction.ts'
 import type { RunningStatements } from './running-statements.ts'
+import { isPostgres } from './sql-package.ts'
 
 /**
  * Reads straight on pg's pool, each on a connection that it has for itself. To lend one and to send a query on it,
@@ -78,6 +79,6 @@ export async function findPoolForReads (em: SqlEntityManager, connection: Abstra
 /** MikroORM 7.2.1 or the user wants something done whenever Kysely makes or lends a connection. */
 function needsKysely (em: SqlEntityManager, connection: AbstractSqlConnection): boolean {
   const { config } = em
-  return !(connection.getPlatform() instanceof BasePostgreSqlPlatform) || !isDriverOfMikroOrm(em, connection) ||
+  return !isPostgres(connection) || !isDriverOfMikroOrm(em, connection) ||
     config.get('sessionContext') === 'connection' || config.get('onCreateConnection') !== undefined || config.get('onReserveConnection') !== undefined
 }

@@ -1,9 +1,10 @@
-import { BasePostgreSqlPlatform, BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type SqlEntityManager } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, AbstractSqlPlatform, SqlEntityManager } from '@mikro-orm/sql'
 import { ConnectionThatBegins, queryThatBegins } from './begin-with-statement.ts'
 import { isDriverOfMikroOrm } from './driver-options.ts'
 import { keepUntilLost } from './dying-connection.ts'
 import { hold, type Held } from './hold.ts'
 import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type Query, type TransactionSettings } from './pinned-transaction.ts'
+import { isPostgres, isSqlite } from './sql-package.ts'
 
 /**
  * A transaction that is nothing but `begin`, `commit` and `rollback` on its connection, which is all that Kysely's drivers
@@ -81,8 +82,7 @@ export class PlainTransaction extends PinnedTransaction {
 /** Whether a transaction with these settings begins with `begin` alone, and the driver is one that sends just that. */
 export function isPlain (em: SqlEntityManager, pool: AbstractSqlConnection, { isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
   if (isolationLevel !== undefined || readOnly === true || sessionContext !== undefined) return false
-  const isKnown = pool instanceof BaseSqliteConnection || pool.getPlatform() instanceof BasePostgreSqlPlatform
-  return isKnown && isDriverOfMikroOrm(em, pool)
+  return (isSqlite(pool) || isPostgres(pool)) && isDriverOfMikroOrm(em, pool)
 }
 
 /** As Kysely's `CompiledQuery.raw()` makes it, which MikroORM does not export. */

@@ -2,7 +2,7 @@ import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import type { Context } from './context.ts'
-import { DeferredKysely } from './deferred-kysely.ts'
+import { deferredKysely, partOf, type DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import { forkEntityManager, resetTransactionContext } from './entity-manager.ts'
 import { addCallersLine } from './errors.ts'
@@ -46,7 +46,7 @@ export class UnitOfWork {
     this.#schema = this.em.schema
     this.#transaction = new DeferredTransaction(this.em, owner, options)
     const connection = this.em.getConnection('write') as AbstractSqlConnection
-    this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
+    this.#kysely = deferredKysely(this.#transaction, connection.getClient(), new Savepoint())
     this.#isTransactional = options.transaction !== false
     this.attach()
   }
@@ -265,8 +265,8 @@ export class UnitOfWork {
   }
 
   #savepointOf (em: EntityManager): Savepoint | undefined {
-    const kysely = em.getTransactionContext() as unknown
-    return kysely instanceof DeferredKysely && kysely !== this.#kysely ? kysely.part : undefined
+    const kysely: object | undefined = em.getTransactionContext()
+    return kysely === this.#kysely ? undefined : partOf(kysely)
   }
 
   readonly #reportHook = (error: unknown): void => {

@@ -1,0 +1,45 @@
+import type { AbstractSqlConnection, Kysely } from '@mikro-orm/sql'
+
+/**
+ * The app's own copy of `@mikro-orm/sql`, and of the Kysely that it brings. Both are found through the app's objects: an
+ * import of ours could reach another copy, of another version, or none, since it is a dependency of the app's driver only.
+ */
+
+type KyselyClass = typeof Kysely
+
+/** The platform says what PostgreSQL alone has, whatever the class of the driver is called. */
+export function isPostgres (connection: AbstractSqlConnection): boolean {
+  return connection.getPlatform().supportsRowLevelSecurity()
+}
+
+/** SQLite alone has no `default` among the values of an insert; libSQL is one, too. */
+export function isSqlite (connection: AbstractSqlConnection): boolean {
+  return !connection.getPlatform().usesDefaultKeyword()
+}
+
+/** What every connection of that copy inherits from `AbstractSqlConnection`. */
+export function connectionPrototypeOf (connection: AbstractSqlConnection): AbstractSqlConnection {
+  return firstWith('getClient', connection)
+}
+
+/** Makes a class that extends the Kysely of a client, once for each such Kysely. */
+export function subclassOfKysely<Class> (make: (Base: KyselyClass) => Class): (client: Kysely<any>) => Class {
+  const classes = new WeakMap<object, Class>() // by prototype, which is there to be asked for at no cost
+  return client => {
+    const prototype = Object.getPrototypeOf(client)
+    const known = classes.get(prototype)
+    if (known !== undefined) return known
+    const made = make(firstWith('startTransaction', client).constructor as KyselyClass)
+    classes.set(prototype, made)
+    return made
+  }
+}
+
+/** The prototype at the root of its line that has the method: those of subclasses, also of the app's own, come before. */
+function firstWith<T extends object> (method: keyof T, object: T): T {
+  let first = object
+  for (let prototype = object; prototype !== null; prototype = Object.getPrototypeOf(prototype)) {
+    if (Object.hasOwn(prototype, method)) first = prototype
+  }
+  return first
+}
