@@ -1,3 +1,4 @@
+import './lib/node-version.ts'
 export { default } from './lib/plugin.ts'
 export { em, commit, rollback, beforeCommit, afterCommit, afterRollback } from './lib/current-context.ts'
 export { runInContext } from './lib/run-in-context.ts'

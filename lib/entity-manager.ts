@@ -183,7 +183,8 @@ async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, opt
   await em.flush()
   return await unit.runBeside(withHooks => {
     const run = (): Promise<unknown> => inherited(em).transactional.call(em, inner => withHooks(async () => {
-      const result = await callback(inside(inner, unit))
+      // as MikroORM 7.2.5 does it for `NOT_SUPPORTED` too, where 7.2.1 leaves `em()` to be the outer one
+      const result = await TransactionContext.create(inner, () => callback(inside(inner, unit)))
       await inner.flush()
       return result
     }), options)

@@ -1,4 +1,5 @@
 import type { AbstractSqlConnection, Kysely } from '@mikro-orm/sql'
+import { checkKysely } from './requirements.ts'
 
 /**
  * The app's own copy of `@mikro-orm/sql`, and of the Kysely that it brings. Both are found through the app's objects: an
@@ -29,6 +30,7 @@ export function subclassOfKysely<Class> (make: (Base: KyselyClass) => Class): (c
     const prototype = Object.getPrototypeOf(client)
     const known = classes.get(prototype)
     if (known !== undefined) return known
+    checkKysely(client)
     const made = make(firstWith('startTransaction', client).constructor as KyselyClass)
     classes.set(prototype, made)
     return made
