@@ -1,6 +1,7 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { currentContext } from './context.ts'
 import { delegateToContexts } from './entity-manager.ts'
+import { checkMikroOrm } from './requirements.ts'
 
 interface Installed {
   users: number
@@ -34,6 +35,7 @@ export function keepResolvingInContexts (orm: MikroORM): void {
 const kept = new WeakSet<MikroORM>()
 
 function install (orm: MikroORM): Installed {
+  checkMikroOrm(orm)
   const previous = orm.config.get('context')
   const resolve = (name: string): EntityManager | undefined => currentContext()?.resolve(orm) ?? previous(name)
   orm.config.set('context', resolve)

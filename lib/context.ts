@@ -8,18 +8,13 @@ import { begun, failed, type BegunEvent, type ContextDescription, type FailedEve
 import { FST_ORM_BAD_OPTION, FST_ORM_CONTEXT_ENDED, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { show, type TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
+import type { Ending, Outcome } from './outcome.ts'
 import { hooksOfOwnTransaction } from './own-transaction.ts'
 import type { Savepoint } from './savepoint.ts'
 import { RunningContext } from './running-contexts.ts'
 import { currentSandbox, type SandboxOfContexts } from './sandboxes.ts'
 import { UnitOfWork } from './unit-of-work.ts'
 import { Work } from './work.ts'
-
-/** What became of a context. One that used a database and only read is `committed`. */
-export type Outcome = 'untouched' | 'committed' | 'rolledBack' | 'commitFailed'
-
-/** What caused the outcome: see the table of endings in the README. */
-export type Ending = 'reply' | 'status' | 'error' | 'abort' | 'close' | 'return' | 'throw'
 
 const storage = new AsyncLocalStorage<Context>()
 

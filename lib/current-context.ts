@@ -67,7 +67,10 @@ export function afterRollback (hook: CommitHook): void {
   contextFor('afterRollback()').addHook('afterRollback', hook)
 }
 
-/** The context of the caller; throws `FST_ORM_NO_CONTEXT` if there is none. */
+/**
+ * The context of the caller; throws `FST_ORM_NO_CONTEXT` if there is none.
+ * @internal
+ */
 export function contextFor (what: string): Context {
   const context = currentContext()
   if (context === undefined) {

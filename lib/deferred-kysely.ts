@@ -1,8 +1,10 @@
-import { Kysely } from '@mikro-orm/sql'
+import type { EntityManager } from '@mikro-orm/core'
+import type { Kysely } from '@mikro-orm/sql'
 import type { DeferredTransaction } from './deferred-transaction.ts'
 import { addCallersLine } from './errors.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 import { Savepoint } from './savepoint.ts'
+import { subclassOfKysely } from './sql-package.ts'
 
 type Client = Kysely<any>
 type KyselyProps = Extract<ConstructorParameters<typeof Kysely>[0], { executor: unknown }>
@@ -12,16 +14,40 @@ interface Command<T> {
   execute (): Promise<T>
 }
 
+const DEFERRED: unique symbol = Symbol('fastify-context-orm.deferred')
+
 /**
  * A deferred transaction as MikroORM and users see it: what `em.getTransactionContext()`, `em.getKysely()` and query
  * builders use, with the methods of Kysely's `ControlledTransaction` that MikroORM 7.2.1 calls. Compiling, plugins and
  * cancelling remain Kysely's: only the connection that a statement gets is chosen anew for each.
  */
-export class DeferredKysely extends Kysely<any> {
+export interface DeferredKysely extends Client {
+  readonly [DEFERRED]: true
+  /** Which part of the transaction this is a view of. */
+  readonly part: Savepoint
+  isOf (transaction: DeferredTransaction): boolean
+  /** Runs a flush. Half of what it has to write may be written when it fails, and must not be committed. */
+  failWith (flush: () => Promise<void>): Promise<void>
+}
+
+type DeferredKyselyClass = new (transaction: DeferredTransaction, client: Client, savepoint: Savepoint) => DeferredKysely
+
+export function deferredKysely (transaction: DeferredTransaction, client: Client, savepoint: Savepoint): DeferredKysely {
+  const DeferredKysely = deferredKyselyFor(client)
+  return new DeferredKysely(transaction, client, savepoint)
+}
+
+/** What the EntityManager has for its transaction, if that is a deferred one. */
+export function deferredKyselyIn (em: EntityManager): DeferredKysely | undefined {
+  const context: object | undefined = em.getTransactionContext()
+  return context !== undefined && DEFERRED in context ? context as DeferredKysely : undefined
+}
+
+const deferredKyselyFor = subclassOfKysely((Base): DeferredKyselyClass => class DeferredKysely extends Base<any> {
   readonly #transaction: DeferredTransaction
   readonly #client: Client
   readonly #hasPlugins: boolean
-  /** Which part of the transaction this is a view of. */
+  readonly [DEFERRED] = true
   readonly part: Savepoint
 
   constructor (transaction: DeferredTransaction, client: Client, savepoint: Savepoint) {
@@ -63,7 +89,6 @@ export class DeferredKysely extends Kysely<any> {
     return this.#transaction === transaction
   }
 
-  /** Half of what a flush has to write may be written when it fails, and must not be committed. */
   async failWith (flush: () => Promise<void>): Promise<void> {
     const { statements } = this.#transaction
     try {
@@ -115,7 +140,7 @@ export class DeferredKysely extends Kysely<any> {
   override destroy (): never {
     throw new Error('The Kysely of a context cannot be destroyed: close the MikroORM')
   }
-}
+})
 
 /** Stands for the connection of one statement, which is chosen when the statement is known. */
 class RoutedConnection implements DatabaseConnection {

@@ -1,6 +1,6 @@
 import { TransactionContext, TransactionPropagation, type EntityManager, type InflightQueryAbortStrategy, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
-import { DeferredKysely } from './deferred-kysely.ts'
+import { deferredKyselyIn } from './deferred-kysely.ts'
 import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
 import { Flushes } from './flushes.ts'
 import { keepLateChanges } from './late-changes.ts'
@@ -131,8 +131,8 @@ const innerMethods = {
 
   flush (this: InnerEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
-    const view = this.getTransactionContext() as unknown
-    return this[FLUSHES].run(() => view instanceof DeferredKysely ? view.failWith(flush) : flush())
+    const view = deferredKyselyIn(this)
+    return this[FLUSHES].run(view === undefined ? flush : () => view.failWith(flush))
   },
 
   async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
@@ -195,7 +195,8 @@ async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, opt
   const begins = BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED)
   return await unit.runBeside(em, begins, withHooks => (
     inherited(em).transactional.call(em, inner => withHooks(async () => {
-      const result = await callback(inside(inner, unit))
+      // as MikroORM 7.2.5 does it for `NOT_SUPPORTED` too, where 7.2.1 leaves `em()` to be the outer one
+      const result = await TransactionContext.create(inner, () => callback(inside(inner, unit)))
       await inner.flush()
       return result
     }), options)

@@ -18,6 +18,10 @@ const STATEMENT_ERROR = DriverException as unknown as Parameters<typeof createEr
 export const FST_ORM_BAD_OPTION: ErrorConstructor<[string, string, string, string]> = createError(
   'FST_ORM_BAD_OPTION', '%s: the option "%s" takes %s, got %s', 500)
 
+/** what is missing, where. Of a Node that is too old, see `checkNode()`. */
+export const FST_ORM_UNSUPPORTED: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_UNSUPPORTED', 'fastify-context-orm needs %s, which %s does not have. It works with MikroORM 7.2, tested from 7.2.0 to 7.2.5: install one of these, or a newer fastify-context-orm', 500)
+
 export const FST_ORM_ALREADY_REGISTERED: ErrorConstructor<[]> = createError(
   'FST_ORM_ALREADY_REGISTERED', 'fastify-context-orm is registered here already: once, for the app or for a scope of its own. Several databases go into an array: { orm: [main, reporting] }', 500)
 

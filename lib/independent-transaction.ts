@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
-import { DeferredKysely } from './deferred-kysely.ts'
+import { deferredKysely, type DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
 import { runInTransaction } from './sandboxes.ts'
@@ -40,7 +40,7 @@ function lendTransaction (fork: SqlEntityManager, owner: TransactionOwner, note:
 async function runTransaction<T> (em: SqlEntityManager, owner: TransactionOwner, note: Note, run: Run<T>, settings: TransactionSettings): Promise<T> {
   const { isolationLevel, readOnly, sessionContext } = settings
   const transaction = new DeferredTransaction(em, owner, { transaction: 'on-query' })
-  const view = new DeferredKysely(transaction, em.getConnection('write').getClient(), new Savepoint())
+  const view = deferredKysely(transaction, em.getConnection('write').getClient(), new Savepoint())
   transaction.view = view
   const forget = note(transaction)
   try {

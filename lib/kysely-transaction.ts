@@ -1,8 +1,9 @@
-import { BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type Kysely, type SessionContext } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, AbstractSqlPlatform, Kysely, SessionContext } from '@mikro-orm/sql'
 import { keepUntilLost } from './dying-connection.ts'
 import { hold, type Held } from './hold.ts'
 import { logQuery, PinnedTransaction, platformOf, type ControlledTransaction, type DatabaseConnection, type TransactionSettings } from './pinned-transaction.ts'
 import { SANDBOXED } from './sandboxes.ts'
+import { isSqlite } from './sql-package.ts'
 
 type Client = Kysely<any>
 type BeginOptions = Parameters<AbstractSqlPlatform['getBeginTransactionSQL']>[0]
@@ -29,7 +30,7 @@ export class KyselyTransaction extends PinnedTransaction {
     await pool.ensureConnection()
     const pinned = await hold<Client>(use => pool.getClient().connection().execute(client => {
       arrived()
-      const isQueryOnly = settings.readOnly === true && pool instanceof BaseSqliteConnection && !(SANDBOXED in pool)
+      const isQueryOnly = settings.readOnly === true && isSqlite(pool) && !(SANDBOXED in pool)
       return isQueryOnly ? withQueryOnly(pool, client, use) : use(client)
     }))
     // now: where `BEGIN` fails, its client lends its connection to nobody any more (kysely-org/kysely#1990)

@@ -1,4 +1,4 @@
-import { ChangeSetType, UnitOfWork, Utils, wrap, type AnyEntity, type EntityData, type EntityManager } from '@mikro-orm/core'
+import { ChangeSetType, Utils, wrap, type AnyEntity, type EntityData, type EntityManager, type UnitOfWork } from '@mikro-orm/core'
 
 /**
  * What is created, removed or changed while a flush is on its way. When the flush has ended, MikroORM 7.2 empties the lists of
@@ -29,13 +29,11 @@ interface Internals extends Omit<UnitOfWork, 'postCommitCleanup'> {
   postCommitCleanup (): void
 }
 
-const inherited = UnitOfWork.prototype as unknown as Internals
-
 const methods = {
   computeChangeSets (this: Internals): void {
     keepLateUpdates(this)
     try {
-      inherited.computeChangeSets.call(this)
+      inherited(this).computeChangeSets.call(this)
       if (this.getChangeSets().length > 0 || this.getCollectionUpdates().length > 0 || this.getExtraUpdates().size > 0) this[COUNTER].flushes++
     } finally {
       this[SEEN] = {
@@ -54,7 +52,7 @@ const methods = {
     const persisted = lateOnes(this.getPersistStack(), seen?.persisted)
     const removed = lateOnes(this.getRemoveStack(), seen?.removed)
     const orphans = lateOnes(this.getOrphanRemoveStack(), seen?.orphans)
-    inherited.postCommitCleanup.call(this)
+    inherited(this).postCommitCleanup.call(this)
     for (const entity of persisted) this.persist(entity, undefined, { cascade: false })
     for (const entity of removed) this.remove(entity, undefined, { cascade: false })
     for (const entity of orphans) this.getOrphanRemoveStack().add(entity)
@@ -62,7 +60,7 @@ const methods = {
 
   clear (this: Internals): void {
     this[SEEN] = undefined
-    inherited.clear.call(this)
+    inherited(this).clear.call(this)
     this[SEEN] = NOTHING // of what comes now, a flush that is still on its way knows nothing
   }
 }
@@ -71,6 +69,10 @@ const methods = {
 export function keepLateChanges (em: EntityManager, counter: FlushCounter): void {
   const unitOfWork = Object.assign(em.getUnitOfWork(false), methods) as unknown as Internals
   unitOfWork[COUNTER] = counter
+}
+
+function inherited (unitOfWork: Internals): Internals {
+  return Object.getPrototypeOf(unitOfWork)
 }
 
 function lateOnes (list: ReadonlySet<AnyEntity>, seen: ReadonlySet<AnyEntity> | undefined): AnyEntity[] {

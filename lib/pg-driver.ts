@@ -1,6 +1,7 @@
-import { BasePostgreSqlPlatform, type AbstractSqlConnection, type Kysely, type SqlEntityManager } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { once, type EventEmitter } from 'node:events'
 import { isDriverOfMikroOrm } from './driver-options.ts'
+import { isPostgres } from './sql-package.ts'
 
 /** What is used of pg 8.23 itself, where that is MikroORM's driver. */
 export interface PgPool {
@@ -78,7 +79,7 @@ export async function findPgPool (em: SqlEntityManager, connection: AbstractSqlC
 /** MikroORM 7.2.1 or the user wants something done whenever Kysely makes or lends a connection. */
 function needsKysely (em: SqlEntityManager, connection: AbstractSqlConnection): boolean {
   const { config } = em
-  return !(connection.getPlatform() instanceof BasePostgreSqlPlatform) || !isDriverOfMikroOrm(em, connection) ||
+  return !isPostgres(connection) || !isDriverOfMikroOrm(em, connection) ||
     config.get('sessionContext') === 'connection' || config.get('onCreateConnection') !== undefined || config.get('onReserveConnection') !== undefined
 }
 

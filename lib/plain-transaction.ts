@@ -1,7 +1,8 @@
-import { BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlPlatform, type SqlEntityManager } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, AbstractSqlPlatform, SqlEntityManager } from '@mikro-orm/sql'
 import { isDriverOfMikroOrm } from './driver-options.ts'
 import { hold, type Held } from './hold.ts'
 import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type Query, type TransactionSettings } from './pinned-transaction.ts'
+import { isSqlite } from './sql-package.ts'
 
 /**
  * A transaction that is nothing but `begin`, `commit` and `rollback` on its connection, which is all that Kysely's driver
@@ -61,7 +62,7 @@ export class PlainTransaction extends PinnedTransaction {
 /** Whether a transaction with these settings begins with `begin` alone, and the driver is one that sends just that. */
 export function isPlain (em: SqlEntityManager, pool: AbstractSqlConnection, { isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
   if (isolationLevel !== undefined || readOnly === true || sessionContext !== undefined) return false
-  return pool instanceof BaseSqliteConnection && isDriverOfMikroOrm(em, pool)
+  return isSqlite(pool) && isDriverOfMikroOrm(em, pool)
 }
 
 /** As Kysely's `CompiledQuery.raw()` makes it, which MikroORM does not export. */

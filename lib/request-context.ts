@@ -1,10 +1,11 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import type { Http2ServerResponse } from 'node:http2'
-import { Context, type Ending } from './context.ts'
+import { Context } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { ContextDescription } from './events.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
+import type { Ending } from './outcome.ts'
 import type { Route, Routes } from './routes.ts'
 import type { ContextEntityManager } from './types.ts'
 

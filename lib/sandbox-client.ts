@@ -1,17 +1,25 @@
-import { Kysely } from '@mikro-orm/sql'
+import type { Kysely } from '@mikro-orm/sql'
 import { currentContext } from './context.ts'
 import type { ControlledTransaction, DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
 import { SandboxSavepoint } from './sandbox-savepoint.ts'
 import type { SandboxTransaction } from './sandbox-transaction.ts'
+import { subclassOfKysely } from './sql-package.ts'
 import { isRead } from './statement.ts'
 
 type Client = Kysely<any>
 type KyselyProps = Extract<ConstructorParameters<typeof Kysely>[0], { executor: unknown }>
 type CancelQuery = NonNullable<DatabaseConnection['cancelQuery']>
 
-/** A Kysely whose connections all are the one of a sandbox, and whose transactions are savepoints there. */
-export class SandboxClient extends Kysely<any> {
-  /** `who` uses it, where that is no context. */
+/**
+ * A Kysely whose connections all are the one of a sandbox, and whose transactions are savepoints there. `who` uses it,
+ * where that is no context.
+ */
+export function sandboxClient (transaction: SandboxTransaction, client: Client, who: string): Client {
+  const SandboxClient = sandboxClientFor(client)
+  return new SandboxClient(transaction, client, who)
+}
+
+const sandboxClientFor = subclassOfKysely(Base => class SandboxClient extends Base<any> {
   constructor (transaction: SandboxTransaction, client: Client, who: string) {
     const driver = new SandboxDriver(transaction, who)
     const dialect = { createIntrospector: () => transaction.introspection } as unknown as KyselyProps['dialect']
@@ -22,7 +30,7 @@ export class SandboxClient extends Kysely<any> {
       executor: client.getExecutor().withConnectionProvider(driver)
     })
   }
-}
+})
 
 /** Runs the callback of a transaction, inside of whose savepoint contexts of a sandbox lie then. */
 export function runInTransactionOf<T> (connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {

@@ -1,11 +1,12 @@
 import type { EntityManager } from '@mikro-orm/core'
-import { AbstractSqlConnection, type AbstractSqlDriver, type SessionContext } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, AbstractSqlDriver, SessionContext } from '@mikro-orm/sql'
 import { currentContext } from './context.ts'
 import { FST_ORM_SANDBOX_REFUSED } from './errors.ts'
 import type { ControlledTransaction } from './pinned-transaction.ts'
-import { connectionOf, SandboxClient, type SandboxConnection } from './sandbox-client.ts'
+import { connectionOf, sandboxClient, type SandboxConnection } from './sandbox-client.ts'
 import type { SandboxTransaction } from './sandbox-transaction.ts'
 import { runInTransaction, SANDBOXED } from './sandboxes.ts'
+import { connectionPrototypeOf } from './sql-package.ts'
 
 /**
  * MikroORM's objects for a database, as they are inside a sandbox: a connection that uses the sandbox's, and a driver
@@ -34,17 +35,17 @@ export interface SandboxedDatabase {
 export function sandboxDatabase (transaction: SandboxTransaction, driver: AbstractSqlDriver, client: Client, who: string): SandboxedDatabase {
   const real: AbstractSqlConnection = driver.getConnection('write')
   const inherited = Object.getPrototypeOf(real) as AbstractSqlConnection
-  const sandboxClient = new SandboxClient(transaction, client, who)
+  const ofSandbox = sandboxClient(transaction, client, who)
   const refuse = (what: string): Promise<never> => Promise.reject(new FST_ORM_SANDBOX_REFUSED(currentContext()?.name ?? who, what))
   const connection = viewOf(real, {
     [SANDBOXED]: true,
-    getClient: () => sandboxClient,
+    getClient: () => ofSandbox,
     getNativeClient: () => refuse('getNativeClient()'),
     // by default through the client
-    executeDump: (dump: string) => inherited.executeDump === AbstractSqlConnection.prototype.executeDump ? inherited.executeDump.call(connection, dump) : refuse('executeDump()'),
+    executeDump: (dump: string) => inherited.executeDump === connectionPrototypeOf(real).executeDump ? inherited.executeDump.call(connection, dump) : refuse('executeDump()'),
     // on the real one, whose client is private, and not asked if there is a transaction
-    execute: ((query, params, method, ctx, log) => inherited.execute.call(real, query, params, method, ctx ?? sandboxClient as never, log)) as Execute,
-    stream: ((query, params, ctx, ...rest) => inherited.stream.call(real, query, params, ctx ?? sandboxClient as never, ...rest)) as Stream,
+    execute: ((query, params, method, ctx, log) => inherited.execute.call(real, query, params, method, ctx ?? ofSandbox as never, log)) as Execute,
+    stream: ((query, params, ctx, ...rest) => inherited.stream.call(real, query, params, ctx ?? ofSandbox as never, ...rest)) as Stream,
     transactional: ((callback, options) => inherited.transactional.call(connection, async trx => await runInTransaction(await connectionOf(trx as ControlledTransaction), () => callback(trx)), options)) as Transactional,
 
     async applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void> {

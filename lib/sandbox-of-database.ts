@@ -1,8 +1,9 @@
 import { Utils, wrap, type EntityManager, type MikroORM } from '@mikro-orm/core'
-import { BaseSqliteConnection, type AbstractSqlConnection, type AbstractSqlDriver } from '@mikro-orm/sql'
+import type { AbstractSqlConnection, AbstractSqlDriver } from '@mikro-orm/sql'
 import { FST_ORM_SANDBOX_TAKEN, withCallersLine } from './errors.ts'
 import { connectionsOf, forkWith, rerouteConnection, sandboxDatabase, type SandboxedDatabase } from './sandbox-connection.ts'
 import { SandboxTransaction } from './sandbox-transaction.ts'
+import { isSqlite } from './sql-package.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 
@@ -152,5 +153,5 @@ function driverOf (orm: MikroORM): AbstractSqlDriver {
 
 /** SQLite has one connection, and a sandbox holds it. */
 function isTaken (connection: AbstractSqlConnection): boolean {
-  return connection instanceof BaseSqliteConnection && (openOn.get(connection)?.count ?? 0) > 0
+  return isSqlite(connection) && (openOn.get(connection)?.count ?? 0) > 0
 }

@@ -1,5 +1,6 @@
-import { BasePostgreSqlPlatform, BaseSqliteConnection, type AbstractSqlConnection } from '@mikro-orm/sql'
+import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import type { ControlledTransaction } from './pinned-transaction.ts'
+import { isPostgres, isSqlite } from './sql-package.ts'
 
 /** What a savepoint that stands for a transaction has to do itself, since it is none. Called in the savepoint's turn. */
 export interface TransactionRules {
@@ -15,8 +16,8 @@ export interface TransactionRules {
 
 export async function rulesOf (connection: AbstractSqlConnection, trx: ControlledTransaction): Promise<TransactionRules> {
   const execute = (sql: string, parameters: unknown[] = []): Promise<any[]> => connection.execute(sql, parameters, 'all', trx)
-  if (connection.getPlatform() instanceof BasePostgreSqlPlatform) return rulesOfPostgres(execute)
-  if (connection instanceof BaseSqliteConnection) return await rulesOfSqlite(execute)
+  if (isPostgres(connection)) return rulesOfPostgres(execute)
+  if (isSqlite(connection)) return await rulesOfSqlite(execute)
   return NO_RULES
 }
 

@@ -2,7 +2,7 @@ import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
 import type { Context } from './context.ts'
-import { DeferredKysely } from './deferred-kysely.ts'
+import { deferredKysely, deferredKyselyIn, type DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import { forkEntityManager, makeCancellable, resetTransactionContext } from './entity-manager.ts'
 import { Flushes } from './flushes.ts'
@@ -50,7 +50,7 @@ export class UnitOfWork {
     this.#schema = this.em.schema
     this.#transaction = new DeferredTransaction(this.em, owner, options)
     const connection = this.em.getConnection('write') as AbstractSqlConnection
-    this.#kysely = new DeferredKysely(this.#transaction, connection.getClient(), new Savepoint())
+    this.#kysely = deferredKysely(this.#transaction, connection.getClient(), new Savepoint())
     this.#transaction.view = this.#kysely
     this.#isTransactional = options.transaction !== false
     const canCancel = connection.getClient().getExecutor().adapter.supportsMultipleConnections // with one only, there is none to do it on
@@ -270,8 +270,8 @@ export class UnitOfWork {
   }
 
   #savepointOf (em: EntityManager): Savepoint | undefined {
-    const kysely = em.getTransactionContext() as unknown
-    return kysely instanceof DeferredKysely && kysely !== this.#kysely && kysely.isOf(this.#transaction) ? kysely.part : undefined
+    const view = deferredKyselyIn(em)
+    return view !== undefined && view !== this.#kysely && view.isOf(this.#transaction) ? view.part : undefined
   }
 
   readonly #noteBeside = (transaction: DeferredTransaction): () => void => {

@@ -2,7 +2,8 @@ import type { Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import { commit, em, runInContext } from '../index.ts'
-import { Book, onPostgres, poolOf, type Orm } from './support/databases.ts'
+import { Book, onPostgres, type Orm } from './support/databases.ts'
+import { poolOf } from './support/pool-of.ts'
 import { until } from './support/until.ts'
 
 const sql = (): SqlEntityManager => em() as unknown as SqlEntityManager

@@ -28,8 +28,10 @@ for (const [propagation, { isInner, callbackFails, contextFails }] of Object.ent
       await runInContext({ orm }, async () => {
         await before()
         await em().transactional(async inner => {
-          t.equal(inner !== em().getContext() || inner.getTransactionContext() === undefined, propagation === NOT_SUPPORTED)
-          await inner.insert(Book, { title: 'callback' })
+          t.equal(inner, em().getContext())
+          t.equal(inner, orm.em.getContext())
+          t.equal(inner.getTransactionContext() === undefined, propagation === NOT_SUPPORTED)
+          await em().insert(Book, { title: 'callback' })
           throw new Error('no')
         }, { propagation: propagation as any }).catch(() => {})
         em().create(Book, { title: 'after' })

@@ -1,8 +1,9 @@
+import { BaseMySqlPlatform } from '@mikro-orm/sql'
 import t from 'tap'
 import { rulesOf } from '../../lib/sandbox-rules.ts'
 
 t.test('on a database that is neither PostgreSQL nor SQLite, a savepoint is all that there is', async t => {
-  const connection = { getPlatform: () => ({}), execute: () => t.fail('sends nothing') }
+  const connection = { getPlatform: () => new BaseMySqlPlatform(), execute: () => t.fail('sends nothing') }
   const rules = await rulesOf(connection as any, {} as any)
   await rules.checkDeferred()
   await rules.defer()

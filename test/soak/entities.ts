@@ -10,8 +10,9 @@ export const Entry = defineEntity({
   }
 })
 
-/** `main` stands or falls with the request, `branch` by itself, and `inner` never stands. */
-export type Part = 'main' | 'branch' | 'inner'
+/** `main`, `second` and `third` stand or fall with the request, `branch` by itself, and `inner` never stands. */
+export const PARTS = ['main', 'second', 'third', 'branch', 'inner'] as const
+export type Part = typeof PARTS[number]
 
 /** Has one row, which nobody can insert again. */
 export const Taken = defineEntity({

@@ -1,9 +1,9 @@
-import type { Part } from './entities.ts'
+import { PARTS, type Part } from './entities.ts'
 import type { SettledContext } from './messages.ts'
 
 export type Ending = typeof ENDINGS[number]
 
-export const ENDINGS = ['success', 'throw', 'status', 'unique', 'abort', 'timeout', 'stream', 'hijack', 'branch', 'nested'] as const
+export const ENDINGS = ['success', 'throw', 'status', 'unique', 'abort', 'timeout', 'stream', 'hijack', 'branch', 'nested', 'parallel'] as const
 
 interface Request {
   ending: Ending
@@ -29,6 +29,10 @@ export class Ledger {
 
   noteReply (id: string, ending: Ending, status: number | undefined): void {
     this.#requests.set(id, { ending, status })
+  }
+
+  noteProblem (problem: string): void {
+    this.#problems.push(problem)
   }
 
   readonly noteSettled = ({ request, kind, outcome }: SettledContext): void => {
@@ -65,7 +69,7 @@ export class Ledger {
       counts.set(`${request} ${part}`, (counts.get(`${request} ${part}`) ?? 0) + 1)
     }
     for (const [id, request] of this.#requests) {
-      for (const part of ['main', 'branch', 'inner'] as const) {
+      for (const part of PARTS) {
         const count = counts.get(`${id} ${part}`) ?? 0
         for (const { min, max, because } of this.#expected(id, request, part)) {
           if (count < min || count > max) {
@@ -81,6 +85,7 @@ export class Ledger {
   #expected (id: string, { ending, status }: Request, part: Part): Range[] {
     if (part === 'inner') return [NEVER('its savepoint is always rolled back')]
     if (part === 'branch') return ending === 'branch' ? [this.#bySettled(`${id} branch`)] : [NEVER('it has no branch')]
+    if (part !== 'main' && ending !== 'parallel') return [NEVER('it writes in one place')]
     const byReply = this.#byReply(id, status)
     // its commit is by hand, and says nothing of how the context ends
     return ending === 'hijack' ? [byReply] : [byReply, this.#bySettled(`${id} request`)]

@@ -1,5 +1,5 @@
 import type { ContextDescription } from '../../lib/events.ts'
-import type { Outcome } from '../../lib/context.ts'
+import type { Outcome } from '../../lib/outcome.ts'
 
 /** What the parent asks the server. */
 export type Question = 'heap' | 'report'

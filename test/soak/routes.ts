@@ -88,6 +88,16 @@ export function declareRoutes (app: FastifyInstance): void {
     return { ok: reply.statusCode < 400 }
   })
 
+  // find or create, all at once
+  app.post('/parallel', async request => {
+    await Promise.all((['main', 'second', 'third'] as const).map(async part => {
+      await em().findOne(Entry, { request: request.id, part })
+      create(request, part)
+      await em().flush()
+    }))
+    return { ok: true }
+  })
+
   app.post('/nested', async request => {
     await write(request, 'main')
     await em().transactional(async () => {

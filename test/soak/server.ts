@@ -1,5 +1,6 @@
 /** The server of the soak, in a process of its own: its heap is the server's, and the clients' memory is elsewhere. */
 import { MikroORM } from '@mikro-orm/postgresql'
+import compress from '@fastify/compress'
 import Fastify from 'fastify'
 import diagnostics from 'node:diagnostics_channel'
 import contextOrm from '../../index.ts'
@@ -9,6 +10,7 @@ import { assertPoolIsWhole } from '../support/whole-pool.ts'
 import { Entry, TAKEN, Taken } from './entities.ts'
 import type { Message, Question, SettledContext } from './messages.ts'
 import { declareRoutes } from './routes.ts'
+import { commentQueries } from './sql-comments.ts'
 
 const POOL = 5
 
@@ -29,6 +31,7 @@ diagnostics.subscribe('fastify-context-orm:settled', event => {
   if (contexts.push({ request: requestId!, kind, outcome }) >= 100) tellSettled()
 })
 
+commentQueries()
 const orm = await MikroORM.init({
   entities: [Entry, Taken], clientUrl: process.argv[2]!, pool: { min: 0, max: POOL }, driverOptions: { application_name: 'soak' }
 })
@@ -36,6 +39,7 @@ await orm.schema.refresh()
 await orm.em.fork().insert(Taken, { name: TAKEN })
 
 const app = Fastify({ requestIdHeader: 'request-id', forceCloseConnections: true })
+await app.register(compress, { threshold: 0 })
 await app.register(contextOrm, { orm })
 declareRoutes(app)
 const url = await app.listen({ host: '127.0.0.1', port: 0 })

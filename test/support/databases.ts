@@ -1,5 +1,5 @@
 import { MikroORM, SqliteDriver, defineEntity, p } from '@mikro-orm/sqlite'
-import { PostgreSqlDriver, type PostgreSqlConnection } from '@mikro-orm/postgresql'
+import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import Sqlite from 'better-sqlite3'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
@@ -119,11 +119,6 @@ export function onPostgres (name: string, run: Run): void {
       taken: () => pools.reduce((sum, pool) => sum + pool.totalCount - pool.idleCount, 0)
     })
   })
-}
-
-/** Of a PostgreSQL. */
-export async function poolOf (orm: Orm): Promise<pg.Pool> {
-  return await (orm.em.getConnection() as unknown as PostgreSqlConnection).getNativeClient()
 }
 
 const DEFAULTS = { entities: [Author, Book], discovery: { warnWhenNoEntities: false } }

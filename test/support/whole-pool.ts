@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg'
-import { poolOf, type Orm } from './databases.ts'
+import type { Orm } from './databases.ts'
+import { poolOf } from './pool-of.ts'
 
 const DEADLINE_MS = 20_000
 
