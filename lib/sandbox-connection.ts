@@ -58,12 +58,13 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
   return { connection, driver: sandboxed }
 }
 
+/** These use private members, which a view has not, or come to something that does. */
+const OF_THE_REAL = ['connect', 'ensureConnection', 'close', 'execute', 'stream', 'logQuery'] as const
+
 /** The same connection, but for what is given, and whatever has become of the real one's routes. */
 export function viewOf (real: AbstractSqlConnection, overrides: object): AbstractSqlConnection {
   const inherited = Object.getPrototypeOf(real)
-  // these use private members, which a view has not
-  const { execute, stream, logQuery } = inherited
-  const bound = { execute: execute.bind(real), stream: stream.bind(real), logQuery: logQuery.bind(real) }
+  const bound = Object.fromEntries(OF_THE_REAL.map(name => [name, inherited[name].bind(real)]))
   return Object.assign(Object.create(real), { transactional: inherited.transactional, ...bound, ...overrides })
 }
 
