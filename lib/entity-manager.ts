@@ -1,6 +1,7 @@
 import { TransactionContext, TransactionPropagation, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
+import { needsFlush } from './pending-changes.ts'
 import { onPinnedConnection } from './pinned-transactional.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
@@ -62,6 +63,7 @@ const methods = {
   flush (this: ContextEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
     const unit = this[UNIT_OF_WORK]
+    unit.noteFlush()
     return this.getContext(false) === this ? unit.flushes.run(() => unit.failWith(flush)) : flush()
   },
 
@@ -174,21 +176,37 @@ async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callba
   )
   if (propagation !== TransactionPropagation.NESTED) return await run()
   // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
-  await em.flush()
-  return await unit.runNested(run)
+  await flushPending(em, unit)
+  const result = await unit.runNested(run)
+  unit.noteFlush()
+  return result
 }
 
 async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, options]: Transactional): Promise<unknown> {
   // the same here: they would be committed beside the context, which may fail
-  await em.flush()
+  await flushPending(em, unit)
   return await unit.runBeside(withHooks => {
     const run = (): Promise<unknown> => inherited(em).transactional.call(em, inner => withHooks(async () => {
       const result = await callback(inside(inner, unit))
-      await inner.flush()
+      await flushBeforeHooks(inner)
+      unit.noteFlush()
       return result
     }), options)
     return BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED) ? onPinnedConnection(em, run) : run()
   })
+}
+
+/** Of the context's EntityManager, or of an inner one. */
+async function flushPending (em: EntityManager, unit: UnitOfWork): Promise<void> {
+  if (em === unit.em) await unit.flush()
+  else if (needsFlush(em)) await em.flush()
+}
+
+/** MikroORM flushes once more when the hooks have run, and tells subscribers of it, be there anything or not. */
+async function flushBeforeHooks (inner: EntityManager): Promise<void> {
+  if (!needsFlush(inner)) return
+  await inner.flush()
+  inner.flush = async () => { if (needsFlush(inner)) await inherited(inner).flush.call(inner) }
 }
 
 /** Makes an inner EntityManager one that knows what it is inside of. */
