@@ -15,6 +15,7 @@ import { runInTransaction, SANDBOXED } from './sandboxes.ts'
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 type Execute = AbstractSqlConnection['execute']
 type Stream = AbstractSqlConnection['stream']
+type CallRoutine = AbstractSqlConnection['callRoutine']
 type Transactional = AbstractSqlConnection['transactional']
 
 /** Of MikroORM's connections, all that leads to the database: the rest is built on these. */
@@ -45,6 +46,7 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
     // on the real one, whose client is private, and not asked if there is a transaction
     execute: ((query, params, method, ctx, log) => inherited.execute.call(real, query, params, method, ctx ?? sandboxClient as never, log)) as Execute,
     stream: ((query, params, ctx, ...rest) => inherited.stream.call(real, query, params, ctx ?? sandboxClient as never, ...rest)) as Stream,
+    callRoutine: ((routine, args, ctx) => inherited.callRoutine.call(real, routine, args, ctx ?? sandboxClient as never)) as CallRoutine,
     transactional: ((callback, options) => inherited.transactional.call(connection, trx => runInTransaction(trx as ControlledTransaction, () => callback(trx)), options)) as Transactional,
 
     async applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void> {
