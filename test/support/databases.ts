@@ -40,7 +40,7 @@ export interface TestDatabase {
   /** Another MikroORM for the same database. */
   another (options?: object): Promise<Orm>
   /** One that nothing has connected yet. */
-  unconnected (): Promise<Orm>
+  unconnected (options?: object): Promise<Orm>
   /** Connections that are not in the pool. */
   taken (): number
 }
