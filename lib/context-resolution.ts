@@ -1,6 +1,7 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { currentContext } from './context.ts'
 import { delegateToContexts } from './entity-manager.ts'
+import { giveLocksWords } from './lock-clause.ts'
 import { checkMikroOrm } from './requirements.ts'
 
 interface Installed {
@@ -40,10 +41,12 @@ function install (orm: MikroORM): Installed {
   const resolve = (name: string): EntityManager | undefined => currentContext()?.resolve(orm) ?? previous(name)
   orm.config.set('context', resolve)
   const undelegate = delegateToContexts(orm)
+  const takeLocksWords = giveLocksWords(orm)
   const installation: Installed = {
     users: 0,
     uninstall () {
       undelegate()
+      takeLocksWords()
       if (orm.config.get('context') === resolve) orm.config.set('context', previous)
     }
   }

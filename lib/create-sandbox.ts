@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core'
 import { FST_ORM_BAD_OPTION } from './errors.ts'
 import { isOrms, show, type Orms } from './options.ts'
-import { sourceOf } from './orm-source.ts'
+import { sourcesOf } from './orm-source.ts'
 import { Sandbox } from './sandbox.ts'
 import type { EntityManagerOfFirst } from './types.ts'
 
@@ -41,11 +41,7 @@ export interface TestSandbox<Em = EntityManager> {
 export async function createSandbox<const Databases extends Orms> (orm: Databases): Promise<TestSandbox<EntityManagerOfFirst<Databases>>> {
   if (!isOrms(orm)) throw new FST_ORM_BAD_OPTION('createSandbox()', 'orm', 'a MikroORM with an SQL driver (not its em), or an array of them', show(orm))
   const orms: readonly object[] = Array.isArray(orm) ? orm : [orm]
-  const sources = orms.map(sourceOf)
-  const names = sources.map(({ name }) => name)
-  const twice = names.find((name, i) => names.indexOf(name) < i)
-  if (twice !== undefined) throw new FST_ORM_BAD_OPTION('createSandbox()', 'orm', 'MikroORMs that differ in their contextName', `two that are called "${twice}"`)
-  const sandbox = await Sandbox.begin(sources)
+  const sandbox = await Sandbox.begin(sourcesOf('createSandbox()', orms))
   const { ems, headers } = sandbox
   return {
     em: Object.values(ems)[0] as EntityManagerOfFirst<Databases>,

@@ -3,7 +3,7 @@ import { keepResolvingInContexts, resolveInContexts } from './context-resolution
 import type { Context } from './context.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_CLOSE_TIMEOUT, FST_ORM_CLOSING, FST_ORM_UNKNOWN_DATABASE } from './errors.ts'
 import { isOrms, ORM_OPTION, PLUGIN, RUN, show, type ContextOrmOptions, type Orms } from './options.ts'
-import { isSqlOrm, sourceOf, type OrmSource } from './orm-source.ts'
+import { isSqlOrm, sourceOf, sourcesOf, type OrmSource } from './orm-source.ts'
 import { runningContexts, untilNoneRuns } from './running-contexts.ts'
 
 /** The databases of an app, or of a context outside of one: opened, found by name and closed. */
@@ -20,13 +20,8 @@ export class Databases {
   readonly beforeContext: (() => Promise<void>) | undefined
 
   private constructor (where: string, orms: readonly object[]) {
-    this.#sources = orms.map(sourceOf)
-    for (const source of this.#sources) {
-      if (this.#byName.has(source.name)) {
-        throw new FST_ORM_BAD_OPTION(where, 'orm', 'MikroORMs that differ in their contextName', `two that are called "${source.name}"`)
-      }
-      this.#byName.set(source.name, source)
-    }
+    this.#sources = sourcesOf(where, orms)
+    for (const source of this.#sources) this.#byName.set(source.name, source)
     const moving = this.#sources.filter(({ beforeContext }) => beforeContext !== undefined)
     if (moving.length > 0) this.beforeContext = async () => { for (const source of moving) await source.beforeContext!() }
   }

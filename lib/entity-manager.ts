@@ -4,6 +4,7 @@ import { deferredKyselyIn } from './deferred-kysely.ts'
 import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from './errors.ts'
 import { Flushes } from './flushes.ts'
 import { keepLateChanges } from './late-changes.ts'
+import { needsFlush } from './pending-changes.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 /**
@@ -65,7 +66,9 @@ const methods = {
 
   flush (this: ContextEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
-    return this.getContext(false) === this ? this[UNIT_OF_WORK].runFlush(flush) : flush()
+    const unit = this[UNIT_OF_WORK]
+    unit.noteFlush()
+    return this.getContext(false) === this ? unit.runFlush(flush) : flush()
   },
 
   /**
@@ -185,22 +188,39 @@ async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callba
   )
   if (propagation !== TransactionPropagation.NESTED) return await run()
   // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
-  await em.flush()
-  return await unit.runNested(run)
+  await flushPending(em, unit)
+  const result = await unit.runNested(run)
+  unit.noteFlush()
+  return result
 }
 
 async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, options]: Transactional): Promise<unknown> {
   // the same here: they would be committed beside the context, which may fail
-  await em.flush()
+  await flushPending(em, unit)
   const begins = BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED)
   return await unit.runBeside(em, begins, withHooks => (
     inherited(em).transactional.call(em, inner => withHooks(async () => {
       // as MikroORM 7.2.5 does it for `NOT_SUPPORTED` too, where 7.2.1 leaves `em()` to be the outer one
       const result = await TransactionContext.create(inner, () => callback(inside(inner, unit)))
-      await inner.flush()
+      await flushBeforeHooks(inner)
+      unit.noteFlush()
       return result
     }), options)
   ))
+}
+
+/** Of the context's EntityManager, or of an inner one. */
+async function flushPending (em: EntityManager, unit: UnitOfWork): Promise<void> {
+  if (em === unit.em) await unit.flush()
+  else if (needsFlush(em)) await em.flush()
+}
+
+/** MikroORM flushes once more when the hooks have run, and tells subscribers of it, be there anything or not. */
+async function flushBeforeHooks (inner: EntityManager): Promise<void> {
+  if (!needsFlush(inner)) return
+  const { flush } = inner
+  await inner.flush()
+  inner.flush = async () => { if (needsFlush(inner)) await flush.call(inner) }
 }
 
 /** Makes an inner EntityManager one that knows what it is inside of. */

@@ -3,28 +3,35 @@
  * that wait for it: nobody would ever answer them.
  */
 export class Flushes {
-  /** Of the one that the others wait for. */
-  #failure: PromiseWithResolvers<never> | undefined
+  /** The one that is running, and that the others wait for. */
+  #running: Promise<void> | undefined
 
   /** No flush is running or waiting. */
   get isIdle (): boolean {
-    return this.#failure === undefined
+    return this.#running === undefined
   }
 
-  /**
-   * Those that wait fail with the one before: what they were to write was dropped with it.
-   */
+  /** Settled as the one that is running; those that wait are done before. */
+  get done (): Promise<void> | undefined {
+    return this.#running
+  }
+
+  /** Those that wait fail with the one before: what they were to write was dropped with it. */
   async run (flush: () => Promise<void>): Promise<void> {
-    if (this.#failure !== undefined) return await Promise.race([flush(), this.#failure.promise])
-    const failure = this.#failure = Promise.withResolvers<never>()
-    failure.promise.catch(() => {}) // nobody may be waiting
+    if (this.#running !== undefined) return await firstToSettle(flush(), this.#running)
+    const running = this.#running = flush()
     try {
-      await flush()
-    } catch (error) {
-      failure.reject(error)
-      throw error
+      await running
     } finally {
-      this.#failure = undefined
+      this.#running = undefined
     }
   }
+}
+
+/** Settled as the flush that waits, unless the one before it rejects. */
+function firstToSettle (waiting: Promise<void>, before: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    waiting.then(resolve, reject)
+    before.catch(reject)
+  })
 }

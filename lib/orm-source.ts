@@ -1,4 +1,5 @@
 import type { MikroORM } from '@mikro-orm/core'
+import { FST_ORM_BAD_OPTION } from './errors.ts'
 
 /** Where contexts get the MikroORM of a database from: it is the same one always, or one that changes. */
 export interface OrmSource {
@@ -32,6 +33,25 @@ export function isOrm (value: any): boolean {
 export function isSqlOrm (value: any): value is MikroORM {
   return typeof value?.em?.fork === 'function' && typeof value.config?.get === 'function' &&
     typeof value.driver?.getConnection?.()?.getClient === 'function'
+}
+
+/** Of databases that are used together: `where` is who takes them. Throws `FST_ORM_BAD_OPTION`. */
+export function sourcesOf (where: string, orms: readonly object[]): OrmSource[] {
+  const sources = orms.map(sourceOf)
+  const names = new Set<string>()
+  for (const { name, orm } of sources) {
+    if (names.has(name)) throw new FST_ORM_BAD_OPTION(where, 'orm', 'MikroORMs that differ in their contextName', `two that are called "${name}"`)
+    names.add(name)
+    assertTransactions(where, 'orm', orm)
+  }
+  return sources
+}
+
+/** Without them, `em.transactional()` makes no savepoint: what fails inside and is caught would be committed. */
+export function assertTransactions (where: string, option: string, orm: MikroORM): void {
+  if (orm.config.get('disableTransactions') !== true) return
+  throw new FST_ORM_BAD_OPTION(where, option, 'MikroORMs that have transactions',
+    'one with disableTransactions: true. Remove that: a route or a runInContext() that wants no transaction says transaction: false')
 }
 
 export function sourceOf (orm: object): OrmSource {

@@ -1,11 +1,20 @@
 import { EntityManager, Reference, Utils, wrap } from '@mikro-orm/core'
 
 /**
- * Whether a flush has nothing to write, and nobody to tell. A flush of MikroORM 7.2.1 that finds nothing takes a dozen
- * promises, and a context has three of them: before the payload is serialised, before the reply and before the commit.
+ * Whether a flush has something to write, or may do something else: an app's own EntityManager has its own ideas. A flush of
+ * MikroORM 7.2.1 that finds nothing takes a dozen promises and tells subscribers of it, and a context has three of them:
+ * before the payload is serialised, before the reply and before the commit.
  */
-export function isFlushIdle (em: EntityManager): boolean {
-  return !isFlushWatched(em) && !hasPendingChanges(em)
+export function needsFlush (em: EntityManager): boolean {
+  return Object.getPrototypeOf(em).flush !== EntityManager.prototype.flush || hasPendingChanges(em)
+}
+
+/** Somebody hears of flushes, and may change something in one. */
+export function hasFlushSubscribers (em: EntityManager): boolean {
+  for (const subscriber of em.getEventManager().getSubscribers()) {
+    if (subscriber.beforeFlush ?? subscriber.onFlush ?? subscriber.afterFlush) return true
+  }
+  return false
 }
 
 /**
@@ -53,15 +62,6 @@ function hasChanged (comparator: Comparator, isUnmanaged: Test, entity: object):
       const target = Reference.unwrapReference(value as object)
       if (Utils.isCollection(target) ? target.isDirty() || target.getItems(false).some(isUnmanaged) : isUnmanaged(target)) return true
     }
-  }
-  return false
-}
-
-/** A subscriber may change something in a flush, and an app's own EntityManager may do something else in it. */
-function isFlushWatched (em: EntityManager): boolean {
-  if (Object.getPrototypeOf(em).flush !== EntityManager.prototype.flush) return true
-  for (const subscriber of em.getEventManager().getSubscribers()) {
-    if (subscriber.beforeFlush ?? subscriber.onFlush ?? subscriber.afterFlush) return true
   }
   return false
 }

@@ -16,6 +16,7 @@ import { connectionPrototypeOf } from './sql-package.ts'
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 type Execute = AbstractSqlConnection['execute']
 type Stream = AbstractSqlConnection['stream']
+type CallRoutine = AbstractSqlConnection['callRoutine']
 type Transactional = AbstractSqlConnection['transactional']
 
 /** Of MikroORM's connections, all that leads to the database: the rest is built on these. */
@@ -46,6 +47,7 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
     // on the real one, whose client is private, and not asked if there is a transaction
     execute: ((query, params, method, ctx, log) => inherited.execute.call(real, query, params, method, ctx ?? ofSandbox as never, log)) as Execute,
     stream: ((query, params, ctx, ...rest) => inherited.stream.call(real, query, params, ctx ?? ofSandbox as never, ...rest)) as Stream,
+    callRoutine: ((routine, args, ctx) => inherited.callRoutine.call(real, routine, args, ctx ?? ofSandbox as never)) as CallRoutine,
     transactional: ((callback, options) => inherited.transactional.call(connection, async trx => await runInTransaction(await connectionOf(trx as ControlledTransaction), () => callback(trx)), options)) as Transactional,
 
     async applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void> {
@@ -59,12 +61,13 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
   return { connection, driver: sandboxed }
 }
 
+/** These use private members, which a view has not, or come to something that does. */
+const OF_THE_REAL = ['connect', 'ensureConnection', 'close', 'execute', 'stream', 'logQuery'] as const
+
 /** The same connection, but for what is given, and whatever has become of the real one's routes. */
 export function viewOf (real: AbstractSqlConnection, overrides: object): AbstractSqlConnection {
   const inherited = Object.getPrototypeOf(real)
-  // these use private members, which a view has not
-  const { execute, stream, logQuery } = inherited
-  const bound = { execute: execute.bind(real), stream: stream.bind(real), logQuery: logQuery.bind(real) }
+  const bound = Object.fromEntries(OF_THE_REAL.map(name => [name, inherited[name].bind(real)]))
   return Object.assign(Object.create(real), { transactional: inherited.transactional, ...bound, ...overrides })
 }
 

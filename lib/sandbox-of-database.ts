@@ -42,6 +42,7 @@ export class SandboxOfDatabase {
   static async begin (orm: MikroORM, connectionOf: (real: AbstractSqlConnection) => AbstractSqlConnection | undefined): Promise<SandboxOfDatabase> {
     const driver = driverOf(orm)
     const real: AbstractSqlConnection = driver.getConnection('write')
+    await real.ensureConnection() // of some drivers, a connection that nothing has used has no client
     const isNested = connectionOf(real) !== undefined
     if (!isNested && isTaken(real)) {
       throw new FST_ORM_SANDBOX_TAKEN('createSandbox()', orm.em.name, ONLY_ONE, 'There is one sandbox at a time on SQLite: roll the other one back before, and run such tests one after the other')

@@ -2,7 +2,7 @@ import type { MikroORM } from '@mikro-orm/core'
 import { resolveInContexts } from './context-resolution.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_SWITCH_FAILED } from './errors.ts'
 import { show } from './options.ts'
-import { isSqlOrm, registerSource, type OrmSource } from './orm-source.ts'
+import { assertTransactions, isSqlOrm, registerSource, type OrmSource } from './orm-source.ts'
 import { Turns } from './turns.ts'
 
 /** A database that can move to another host. Passed as `orm` wherever a MikroORM is. */
@@ -150,6 +150,7 @@ async function connect<Host, Orm extends MikroORM<any>> (
   const orm = await create(host)
   if (!isSqlOrm(orm)) throw new FST_ORM_BAD_OPTION('switchable()', 'create', 'a function that makes a MikroORM with an SQL driver', `one that made ${show(orm)}`)
   try {
+    assertTransactions('switchable()', 'create', orm)
     const contextName = orm.config.get('contextName')
     if (name !== undefined && contextName !== name) {
       throw new FST_ORM_BAD_OPTION('switchable()', 'create', `a function that makes MikroORMs of one contextName ("${name}")`, `one that made "${contextName}"`)

@@ -10,7 +10,7 @@ import type { TransactionOptions } from './options.ts'
 import type { OrmSource } from './orm-source.ts'
 import { runIndependently } from './independent-transaction.ts'
 import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './own-transaction.ts'
-import { hasPendingChanges, isFlushIdle } from './pending-changes.ts'
+import { hasFlushSubscribers, hasPendingChanges, needsFlush } from './pending-changes.ts'
 import type { TransactionSettings } from './pinned-transaction.ts'
 import { PoolGate } from './pool-gate.ts'
 import { Savepoint } from './savepoint.ts'
@@ -39,6 +39,7 @@ export class UnitOfWork {
   /** Transactions beside that of the context, each on a connection of its own. */
   #beside: Set<DeferredTransaction> | undefined
   #rolledBack: Promise<void> | undefined
+  #hasFlushed = false
 
   /** `around` is the EntityManager of the context around, if that has one for the same database. */
   constructor (source: OrmSource, owner: Context, options: TransactionOptions, around?: EntityManager) {
@@ -154,14 +155,33 @@ export class UnitOfWork {
 
   /** A flush may have something to do, or to wait for. */
   get needsFlush (): boolean {
-    return !this.flushing.isIdle || this.em.getContext(false) !== this.em || !isFlushIdle(this.em)
+    return !this.flushing.isIdle || this.em.getContext(false) !== this.em || needsFlush(this.em)
   }
 
-  /** Flushes; of an `em.transactional()` that is still open where the context is settled, the inner changes first. */
-  flush (): Promise<void> {
-    const flushOwn = (): Promise<void> => this.owner.runOutermost(() => this.em.flush())
+  /** Subscribers to flushes have not heard of any: they get their chance to write before a commit, and once. */
+  get owesFlush (): boolean {
+    return !this.#hasFlushed && hasFlushSubscribers(this.em)
+  }
+
+  /** A flush tells subscribers of it, be it that of an `em.transactional()`. */
+  noteFlush (): void {
+    this.#hasFlushed = true
+  }
+
+  /**
+   * Flushes what there is to write when the flushes before have ended; of an `em.transactional()` that is still open where
+   * the context is settled, the inner changes first.
+   */
+  async flush (): Promise<void> {
     const inner = this.em.getContext(false)
-    return inner === this.em ? flushOwn() : inner.flush().then(flushOwn)
+    if (inner !== this.em && needsFlush(inner)) await inner.flush()
+    if (!this.flushing.isIdle) await this.flushing.done
+    if (needsFlush(this.em)) await this.flushNow()
+  }
+
+  /** The same, also of nothing. */
+  async flushNow (): Promise<void> {
+    await this.owner.runOutermost(() => this.em.flush())
   }
 
   /**
@@ -196,7 +216,7 @@ export class UnitOfWork {
 
   /** Has only read, and a commit would find nothing to do. */
   get isIdle (): boolean {
-    return !this.hasBegun && !this.hasOpenSavepoint && !this.needsFlush
+    return !this.hasBegun && !this.hasOpenSavepoint && !this.needsFlush && !this.owesFlush
   }
 
   /** The last commit of one that is idle. */

@@ -85,25 +85,37 @@ export class Work {
    */
   prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> | undefined {
     const hasNobodyToAsk = this.#lost === undefined && this.hooks.isEmpty && this.#owner.beforeCommit === undefined
-    return hasNobodyToAsk && !units.some(unit => unit.needsFlush) ? undefined : this.#prepareCommit(units)
+    return hasNobodyToAsk && !units.some(unit => unit.needsFlush || unit.owesFlush) ? undefined : this.#prepareCommit(units)
   }
 
   async #prepareCommit (units: readonly UnitOfWork[]): Promise<void> {
     if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, 'atomic()', { cause: this.#lost })
     const announced = new Set<UnitOfWork>()
-    const { beforeCommit } = this.#owner
-    for (let hasMore = true; hasMore;) {
+    do {
       await this.flush(units)
       if (this.#owner.ending !== undefined) return
-      hasMore = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
-      if (beforeCommit === undefined) continue
-      for (const unit of units) {
-        if (!unit.hasBegun || announced.has(unit)) continue
-        announced.add(unit)
-        hasMore = true
-        await this.#owner.runOutermost(() => beforeCommit(unit.em))
-      }
+    } while (await this.#runBeforeCommit(units, announced) || await this.#flushOwed(units))
+  }
+
+  /** Resolves with whether anything has run that may have changed something. */
+  async #runBeforeCommit (units: readonly UnitOfWork[], announced: Set<UnitOfWork>): Promise<boolean> {
+    const { beforeCommit } = this.#owner
+    let hasRun = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
+    if (beforeCommit === undefined) return hasRun
+    for (const unit of units) {
+      if (!unit.hasBegun || announced.has(unit)) continue
+      announced.add(unit)
+      hasRun = true
+      await this.#owner.runOutermost(() => beforeCommit(unit.em))
     }
+    return hasRun
+  }
+
+  /** The same of subscribers to flushes, which get their chance when there was nothing to flush. */
+  async #flushOwed (units: readonly UnitOfWork[]): Promise<boolean> {
+    const owing = units.filter(unit => unit.owesFlush)
+    for (const unit of owing) await unit.flushNow()
+    return owing.length > 0
   }
 
   /**

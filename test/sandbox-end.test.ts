@@ -89,11 +89,9 @@ onPostgres('a sandbox waits for others as long as they end, and says so when non
   t.equal(await orm.em.fork().count(Book), 0)
 })
 
-onPostgres('a database that cannot be reached is no sandbox', async (t, { another, taken, kind }) => {
-  const lost = await another()
-  lost.config.set('contextName', kind)
-  await lost.close()
-  await t.rejects(createSandbox(lost))
+onPostgres('a database that cannot be reached is no sandbox', async (t, { unconnected, taken }) => {
+  const lost = await unconnected({ clientUrl: 'postgresql://127.0.0.1:1/lost' })
+  await t.rejects(createSandbox(lost), { code: 'ECONNREFUSED' })
   t.equal(taken(), 0)
 })
 

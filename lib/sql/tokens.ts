@@ -158,7 +158,9 @@ export class Tokens {
       this.isDoubtful = true // depends on the version
       return EXECUTED_COMMENT.lastIndex
     }
-    if (this.#dialect === 'unknown' && (this.isInBrackets || EXECUTED_COMMENT.test(this.#sql))) this.isDoubtful = true
+    if (this.#dialect === 'unknown' && this.isInBrackets) this.isDoubtful = true
+    // on SQLite, it is how a lock says what it is: see `lock-clause.ts`
+    if (this.#dialect !== 'postgresql' && EXECUTED_COMMENT.test(this.#sql)) this.isDoubtful = true
     COMMENT_DELIMITER.lastIndex = start + 2
     let depth = 1
     while (depth > 0) {

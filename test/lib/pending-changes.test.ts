@@ -182,7 +182,7 @@ onSqlite('a value that cannot be written fails the reply as it fails a flush', a
   t.equal(taken(), 0)
 })
 
-onSqlite('subscribers hear of every flush, also of one that writes nothing', async (t, { another }) => {
+onSqlite('subscribers to each event of a flush hear of one that writes nothing', async (t, { another }) => {
   for (const event of ['beforeFlush', 'onFlush', 'afterFlush'] as const) {
     let heard = 0
     const subscriber: EventSubscriber = { [event]: () => { heard++ } }

@@ -39,6 +39,8 @@ export interface TestDatabase {
   titles (): Promise<string[]>
   /** Another MikroORM for the same database. */
   another (options?: object): Promise<Orm>
+  /** One that nothing has connected yet. */
+  unconnected (options?: object): Promise<Orm>
   /** Connections that are not in the pool. */
   taken (): number
 }
@@ -123,13 +125,17 @@ export function onPostgres (name: string, run: Run): void {
 
 const DEFAULTS = { entities: [Author, Book], discovery: { warnWhenNoEntities: false } }
 
-type Opener = Omit<TestDatabase, 'orm' | 'another' | 'titles'> & { open (options?: object): Promise<Orm> }
+type Opener = Omit<TestDatabase, 'orm' | 'another' | 'unconnected' | 'titles'> & { open (options?: object): Promise<Orm> }
 
 async function withDatabase (t: Test, run: Run, { open, ...database }: Opener): Promise<void> {
   const opened: Orm[] = []
-  const another = async (options?: object): Promise<Orm> => {
+  const unconnected = async (options?: object): Promise<Orm> => {
     const orm = await open(options)
     opened.push(orm)
+    return orm
+  }
+  const another = async (options?: object): Promise<Orm> => {
+    const orm = await unconnected(options)
     await orm.connect()
     return orm
   }
@@ -143,6 +149,7 @@ async function withDatabase (t: Test, run: Run, { open, ...database }: Opener): 
     ...database,
     orm,
     another,
+    unconnected,
     async titles () {
       return (await database.observe('select title from book order by title')).map(row => row.title)
     }

@@ -41,7 +41,7 @@ const READS: Record<string, Array<readonly [sql: string, ...where: Dialect[]]>> 
     ["select date '2026-01-01', interval '1 day', :a", ...DIALECTS], ["select 'a' 'b'", ...DIALECTS], ['select year(at), quote(a) from t', 'mysql'], ['select likely(1)']
   ],
   'text that dialects read differently': [
-    ['select /* a /* b */ into c */ 1', 'postgresql'], ['select /*! into x */ 1', 'postgresql', 'sqlite'], ['select /*M! into x */ 1', 'postgresql', 'sqlite'], ['select 1--1 into x', 'postgresql', 'sqlite'],
+    ['select /* a /* b */ into c */ 1', 'postgresql'], ['select /*! into x */ 1', 'postgresql'], ['select /*M! into x */ 1', 'postgresql'], ['select 1--1 into x', 'postgresql', 'sqlite'],
     ['select [a--b] into t', 'postgresql'], ['select 1 -- a\r into x', 'mysql', 'sqlite'], ["select 1 # '\n, f(1) -- '", 'postgresql', 'sqlite'], ['select [a--b] from t', 'postgresql', 'mysql', 'sqlite'], ['select 1 as [a/*] delete from book select 2 as [*/]', 'postgresql', 'mysql'], ['select [a into']
   ]
 }
