@@ -38,8 +38,8 @@ export function letReplyGoOut (hook: SendHook): SendHook {
 }
 
 function isTooLate (error: unknown, { name }: ContextOfRequest, request: FastifyRequest): boolean {
-  const { code, message } = error as Partial<FastifyError>
-  if (code !== 'FST_ORM_CONTEXT_ENDED' || !message!.startsWith(`${name} has ended`)) return false
+  const isLate = error instanceof Error && (error as FastifyError).code === 'FST_ORM_CONTEXT_ENDED' && error.message.startsWith(`${name} has ended`)
+  if (!isLate) return false
   request.log.error({ err: error }, `${name}: a hook has written after the end, and the reply goes out without that`)
   return true
 }
