@@ -51,7 +51,7 @@ onEachDatabase('a hook that fails of something else fails the reply, and says no
   const fail = (message: string) => async (_request: FastifyRequest, reply: FastifyReply) => {
     if (reply.statusCode < 400) return
     if (message === 'sql') await (em() as any).execute('select secret from nowhere')
-    throw message === '' ? undefined : new Error(message) // eslint-disable-line no-throw-literal
+    throw message === '' ? undefined : new Error(message)
   }
   const { get, log } = await startServer(t, { orm }, app => {
     for (const message of ['sql', 'other', '']) {

@@ -48,7 +48,7 @@ const FAILURES: Record<string, (request: any, reply: any) => Promise<unknown>> =
     await em().insert(Book, { title: 'secret' }).catch(() => {})
     return 'ok'
   },
-  'rethrown-by-savepoint': () => em().transactional(em => em.execute("insert into book (title, stock) values ('secret', null)"))
+  'rethrown-by-savepoint': () => em().transactional(inner => (inner as any).execute("insert into book (title, stock) values ('secret', null)"))
 }
 
 type Declare = (app: FastifyInstance) => void

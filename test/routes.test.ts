@@ -119,9 +119,11 @@ onEachDatabase('plugins inside a scope of their own leave other routes alone', a
     scope.post('/second', async request => request.em.create(Book, { title: 'second' }))
   })
   app.post('/outside', async request => ({ em: request.em === undefined }))
+  app.post('/outside/em', async () => em())
   t.match((await app.inject({ method: 'POST', url: '/scoped' })).json(), { id: 1 })
   t.match((await app.inject({ method: 'POST', url: '/second' })).json(), { id: 2 })
   t.strictSame((await app.inject({ method: 'POST', url: '/outside' })).json(), { em: true })
+  t.match((await app.inject({ method: 'POST', url: '/outside/em' })).json(), { code: 'FST_ORM_NO_CONTEXT', message: /outside of the scope in which fastify-context-orm is registered \(encapsulation\).* fastify-plugin/ })
   t.strictSame(await titles(), ['scoped', 'second'])
 })
 
