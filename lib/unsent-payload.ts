@@ -12,7 +12,8 @@ export function dropPayloadHeaders (reply: FastifyReply): void {
   for (const name of PAYLOAD_HEADERS) reply.removeHeader(name)
 }
 
-/** Nobody will read it. */
+/** Of Node or of the web: nobody will read it. A web stream may refuse, which does no harm. */
 export function destroyStream (payload: any): void {
-  if (typeof payload?.pipe === 'function' && typeof payload.destroy === 'function') payload.destroy()
+  payload?.destroy?.()
+  Promise.allSettled([payload?.cancel?.()])
 }

@@ -67,6 +67,19 @@ for (const [when, order] of Object.entries(ORDERS)) {
   })
 }
 
+onEachDatabase('a web stream that is not sent is cancelled', async (t, { orm }) => {
+  const cancelled = Promise.withResolvers<void>()
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      for (let i = 0; i < 2; i++) em().create(Book, { title: 'twice' })
+      return new ReadableStream({ cancel: () => cancelled.resolve() })
+    })
+  })
+  t.equal((await get('/')).status, 409)
+  await cancelled.promise
+  t.pass('cancelled')
+})
+
 onEachDatabase('a stream that is not sent, since its reply cannot be committed, is destroyed', async (t, { orm }) => {
   const streams: Readable[] = []
   const { get } = await startServer(t, { orm }, app => {
