@@ -19,7 +19,7 @@ interface ErrorHandlerLink {
 
 export interface RouteRecord {
   preSerialization: SendHook[] | null
-  onSend: SendHook[] | null
+  onSend: SendHook[]
   errorHandler: ErrorHandlerLink
 }
 
@@ -78,7 +78,7 @@ export class RouteRecords {
   #completeOne (record: RouteRecord): void {
     const { preSerialization, onSend } = this.#ends
     record.preSerialization = this.#surround(record.preSerialization ?? [], preSerialization)
-    record.onSend = this.#surround(record.onSend ?? [], onSend)
+    record.onSend = this.#surround(record.onSend, onSend)
     record.errorHandler = this.#extend(record.errorHandler)
   }
 
@@ -113,5 +113,5 @@ function symbolOf<T> (owner: object, description: string, is: (value: T) => bool
 }
 
 function isRecord (value: Partial<RouteRecord> | null): boolean {
-  return value !== null && 'onSend' in value && 'preSerialization' in value && typeof value.errorHandler?.func === 'function'
+  return value !== null && Array.isArray(value.onSend) && 'preSerialization' in value && typeof value.errorHandler?.func === 'function'
 }

@@ -112,6 +112,7 @@ onSqlite('a status that an exception has already stays, and so does what is no e
   const { get } = await startServer(t, { orm }, app => {
     app.get('/own-status', async () => { throw Object.assign(await FAILURES['/unique']![2]().catch(error => error) as Error, { statusCode: 499 }) })
     app.get('/other', async () => { throw new Error('the title of a book') })
+    app.get('/no-stack', async () => { throw Object.assign(new Error('from nowhere'), { stack: undefined }) })
     app.get('/code', async () => { throw Object.assign(new Error('teapot'), { statusCode: 418 }) })
     app.get('/null', async () => { throw null }) // eslint-disable-line no-throw-literal
     app.get('/frozen', async () => { throw Object.freeze(await FAILURES['/unique']![2]().catch(error => error)) })
@@ -119,6 +120,7 @@ onSqlite('a status that an exception has already stays, and so does what is no e
   })
   t.match(await (await get('/own-status')).json(), { statusCode: 499, message: 'Error' })
   t.match(await (await get('/other')).json(), { statusCode: 500, message: 'the title of a book' })
+  t.match(await (await get('/no-stack')).json(), { statusCode: 500, message: 'from nowhere' })
   t.match(await (await get('/code')).json(), { statusCode: 418, message: 'teapot' })
   t.equal((await get('/null')).status, 500)
   const frozen = await get('/frozen')

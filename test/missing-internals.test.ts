@@ -15,9 +15,11 @@ onEachDatabase('a Fastify that keeps its routes elsewhere is said to be unknown,
     if (title === 'bad') throw new Error('no')
     return book
   })
+  app.get('/', async () => em().count(Book))
   t.match((await app.inject({ method: 'POST', url: '/Emma' })).json(), { id: 1, title: 'Emma' })
   t.match(log, [{ level: 50, msg: `fastify-context-orm does not find its way in Fastify ${app.version}` }])
   t.equal((await app.inject({ method: 'POST', url: '/bad' })).statusCode, 500)
+  t.equal((await app.inject('/')).body, '1')
   t.match(log, [{}, { msg: 'no' }], 'once')
   t.strictSame(await titles(), ['Emma'])
 })

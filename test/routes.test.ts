@@ -127,6 +127,22 @@ onEachDatabase('plugins inside a scope of their own leave other routes alone', a
   t.strictSame(await titles(), ['scoped', 'second'])
 })
 
+onEachDatabase('a not-found handler outside of the plugin\'s scope is settled for a route inside of it', async (t, { orm, titles }) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.setNotFoundHandler(async (request, reply) => {
+    const book = em().create(Book, { title: request.url })
+    return reply.code(request.url === '/bad' ? 404 : 200).send(book)
+  })
+  app.register(async scope => {
+    await scope.register(contextOrm, { orm })
+    for (const path of ['/good', '/bad']) scope.get(path, async (_request, reply) => reply.callNotFound())
+  })
+  t.match((await app.inject('/good')).json(), { id: 1, title: '/good' })
+  t.equal((await app.inject('/bad')).statusCode, 404)
+  t.strictSame(await titles(), ['/good'])
+})
+
 onEachDatabase('a second registration is an error that says so', async (t, { orm }) => {
   const app = Fastify()
   t.teardown(() => app.close())
