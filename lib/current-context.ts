@@ -74,8 +74,8 @@ export function afterRollback (hook: CommitHook): void {
 export function contextFor (what: string): Context {
   const context = currentContext()
   if (context === undefined) {
-    throw new FST_ORM_NO_CONTEXT(what, 'no request is being handled here, or it has not come so far',
-      'Call it below a request, after the onRequest hook of fastify-context-orm, or inside runInContext()')
+    throw new FST_ORM_NO_CONTEXT(what, 'this is not below a request that has come to the onRequest hook of fastify-context-orm',
+      'Call it later in a request, or inside runInContext(). If it is in a route, that lies outside of the scope in which fastify-context-orm is registered (encapsulation): register it at the root, or wrap the plugin that registers it in fastify-plugin')
   }
   return context
 }

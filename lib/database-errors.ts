@@ -3,9 +3,10 @@ import {
   LockWaitTimeoutException, NotFoundError, NotNullConstraintViolationException, OptimisticLockError,
   RowLevelSecurityViolationException, UniqueConstraintViolationException, ValidationError
 } from '@mikro-orm/core'
+import type { FastifyReply } from 'fastify'
 import { STATUS_CODES } from 'node:http'
 
-/** What MikroORM throws, as replies show it: with the status that fits, and without what is nobody's business. */
+/** What the database, its driver and MikroORM throw: the status that fits, and what a client may know of it. */
 
 const STATUS_OF: [type: abstract new (...args: never) => Error, statusCode: number][] = [
   [UniqueConstraintViolationException, 409],
@@ -35,7 +36,6 @@ interface Decorated {
   code?: unknown
   statusCode?: unknown
   status?: unknown
-  headers?: unknown
 }
 
 /** What drivers have thrown, of which `em.getKysely()` makes no exceptions of MikroORM. */
@@ -46,20 +46,49 @@ export function noteErrorOfDriver (error: unknown): void {
   if (error instanceof Error) ofDrivers.add(error)
 }
 
-/** Whether its message may hold SQL, values, or names of tables and constraints. */
-export function isOfDatabase (error: unknown): error is Error {
-  return error instanceof DriverException || error instanceof ValidationError || ofDrivers.has(error as object)
+/**
+ * Whether its message is for the log only: it may name SQL, values, tables or constraints. That is so of whatever
+ * MikroORM, Kysely or a driver has made, and of errors of this plugin that speak of statements or databases. What the app
+ * itself throws is its own affair, also when MikroORM has called it.
+ */
+export function isForTheLogOnly (error: unknown): error is Error {
+  return error instanceof Error && (isOfDatabase(error) || NAMES_DATABASES.test(String((error as Decorated).code)) || MADE_BY_DATABASE.test(placeOf(error)))
 }
 
-/** Gives it the status that fits, unless it has one, where Fastify and error handlers look for it. */
-export function giveStatus (error: Error & Decorated): void {
-  if (error.statusCode !== undefined || error.status !== undefined) return
-  const statusCode = statusOf(error)
-  if (statusCode === undefined) return
-  // not by assigning: an error may be frozen
-  Reflect.defineProperty(error, 'statusCode', { value: statusCode, writable: true, configurable: true })
-  if (statusCode !== 503 || error.headers !== undefined) return
-  Reflect.defineProperty(error, 'headers', { value: { 'retry-after': RETRY_AFTER }, writable: true, configurable: true })
+const NAMES_DATABASES = /^FST_ORM_(?:TRANSACTION_FAILED|PARTIAL_COMMIT|UNKNOWN_DATABASE)$/
+
+/**
+ * MikroORM 7.2 throws many a plain `Error`, and drivers are called by others than contexts, too. (Where all modules are
+ * bundled into one file, that cannot be seen.)
+ */
+const MADE_BY_DATABASE = /[\\/]node_modules[\\/](?:@mikro-orm|kysely|pg|pg-pool|pg-protocol|better-sqlite3|mysql2|mariadb|@?libsql|tedious|oracledb)[\\/]/
+
+/** The file and line where an error was made, by the first frame of its stack that has one. */
+function placeOf ({ stack }: Error): string {
+  return /^ +at .*[\\/].*$/m.exec(String(stack).replace(/^ +at .*(?:\(<anonymous>\)|[ (]node:.*)$/gm, ''))?.[0] ?? ''
+}
+
+/** Sets the status that fits an exception of the database, unless somebody has set one. */
+export function setStatus (reply: FastifyReply, error: unknown): void {
+  if (!(error instanceof Error) || !isOfDatabase(error)) return
+  const { statusCode, status } = error as Decorated
+  const fitting = statusOf(error)
+  if (fitting === undefined || reply.statusCode >= 400 || statusCode !== undefined || status !== undefined) return
+  reply.code(fitting)
+  if (fitting === 503) reply.header('retry-after', RETRY_AFTER)
+}
+
+/** What Fastify's own reply says of an error: of one that is for the log only, the name of the status, and our codes. */
+export function shownError (error: unknown, statusCode: number): unknown {
+  if (!isForTheLogOnly(error)) return error
+  const shown = new Error(STATUS_CODES[statusCode] ?? 'Error')
+  delete shown.stack // a response schema may ask for it
+  const { code } = error as Decorated
+  return /^FST_/.test(String(code)) ? Object.assign(shown, { code }) : shown
+}
+
+function isOfDatabase (error: Error): boolean {
+  return error instanceof DriverException || error instanceof ValidationError || ofDrivers.has(error)
 }
 
 function statusOf (error: Error & Decorated): number | undefined {
@@ -67,45 +96,4 @@ function statusOf (error: Error & Decorated): number | undefined {
   if (known !== undefined) return known[1]
   const isTransient = TRY_AGAIN.test(String(error.code)) || LOST_CONNECTION_MESSAGE.test(error.message)
   return isTransient && (error instanceof DriverException || ofDrivers.has(error)) ? 503 : undefined
-}
-
-/**
- * What Fastify makes of an error when nobody answers it in words of his own: with the name of the status for a message, and
- * without whatever else the error has told, which a response schema may ask for.
- */
-export function withoutInternals (payload: string, error: Error, statusCode: number, hasSchema: boolean): string {
-  const reply = parse(payload)
-  if (typeof reply !== 'object' || reply === null || Array.isArray(reply)) return payload
-  const told = error as unknown as Record<string, unknown>
-  const isFastifys = hasSchema || ('statusCode' in reply && Object.keys(reply).every(key => KEYS.includes(key)))
-  const isTold = ([key, value]: [string, unknown]): boolean => (
-    key !== 'statusCode' && value === told[key] && !(key === 'code' && String(value).startsWith('FST_'))
-  )
-  if (!isFastifys || !Object.entries(reply).some(isTold)) return payload
-  const shown = Object.fromEntries(Object.entries(reply).filter(entry => !isTold(entry)))
-  return JSON.stringify({ ...shown, ...('message' in reply && !('message' in shown) && { message: nameOf(statusCode) }) })
-}
-
-/** Of Fastify's own error replies without a response schema (5.12). */
-const KEYS = ['statusCode', 'code', 'error', 'message']
-
-/** What Fastify makes of an error of ours that names a statement, and that `onError` hooks are not told of. */
-export function withoutStatement (payload: string, statusCode: number): string {
-  if (!NAMES_A_STATEMENT.test(payload)) return payload
-  return JSON.stringify({ ...parse(payload) as object, message: nameOf(statusCode) })
-}
-
-/** It begins as Fastify's own error replies do (5.12). */
-const NAMES_A_STATEMENT = /^\{"statusCode":\d+,"code":"FST_ORM_(?:CONTEXT_ENDED|READ_ONLY|STREAM_OPEN)"/
-
-function nameOf (statusCode: number): string {
-  return STATUS_CODES[statusCode] ?? 'Error'
-}
-
-function parse (payload: string): unknown {
-  try {
-    return JSON.parse(payload)
-  } catch {
-    return undefined
-  }
 }

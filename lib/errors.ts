@@ -11,8 +11,19 @@ type ErrorConstructor<Args extends unknown[]> = new (...args: Args) => FastifyEr
 /** Passed as the last argument, it becomes the error's `cause`. */
 interface Cause { cause: unknown }
 
-/** MikroORM 7.2.1 wraps whatever a statement throws in a `DriverException`, unless it is one already. */
-const STATEMENT_ERROR = DriverException as unknown as Parameters<typeof createError>[3]
+/**
+ * MikroORM 7.2.1 wraps whatever a statement throws in a `DriverException`, unless it is one already. They name SQL and tables,
+ * and exception filters of Nest reply with the message of what has a `statusCode`.
+ */
+class StatementError extends DriverException {
+  get statusCode (): undefined {
+    return undefined
+  }
+
+  set statusCode (_statusCode: unknown) {}
+}
+
+const STATEMENT_ERROR = StatementError as unknown as Parameters<typeof createError>[3]
 
 /** where, option, what it takes, what it got */
 export const FST_ORM_BAD_OPTION: ErrorConstructor<[string, string, string, string]> = createError(

@@ -1,90 +1,69 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import { giveStatus, isOfDatabase, withoutInternals, withoutStatement } from './database-errors.ts'
+import { setStatus } from './database-errors.ts'
 import type { Databases } from './databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { isSuccess, show } from './options.ts'
-import { ContextOfRequest } from './request-context.ts'
-import type { Route, RouteHooks, Routes } from './routes.ts'
+import { letReplyGoOut, sendShownError } from './late-hooks.ts'
+import { breakConnection, CONTEXT, ContextOfRequest } from './request-context.ts'
+import { untilCompleted, type Ends } from './route-records.ts'
+import type { Route, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
 import { assertHeaders, assertPayload, watchStream } from './sendable.ts'
+import { destroyStream, dropPayloadHeaders } from './unsent-payload.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /**
  * One request, as named hooks in the order in which Fastify calls them.
  *
  * `flushBeforeSerialization` and `settleBeforeSend` have to run after every other hook of their kind: one that fails
- * later would turn a committed request into an error, and what one writes later would be lost. Hooks of a route run
- * last, so each route gets them as its own (`appendHooks`). Those for everybody (`…ForEverybody`) leave such routes
- * alone, and settle what `reply.callNotFound()` has taken from its route.
+ * later would turn a committed request into an error, and what one writes later would be lost. What has to be known of
+ * a reply, and the ids that other hooks of `preSerialization` want to see, come before every other hook. So each route is
+ * completed with its first request (`Routes`).
  *
  * A hook calls `done` when it has nothing to wait for, and otherwise returns a promise, whose rejections Fastify
  * 5.12 handles also when the reply turns out to have been sent meanwhile.
  */
 
-export const CONTEXT: unique symbol = Symbol('fastify-context-orm.context')
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    [CONTEXT]: ContextOfRequest | null
-  }
-}
-
 type Done = HookHandlerDoneFunction
-type SendHook = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) => Promise<void> | void
 
 export interface Lifecycle {
   openContext (request: FastifyRequest, reply: FastifyReply, done: Done): void
-  flushBeforeSerializationForEverybody: SendHook
-  settleBeforeSendForEverybody: SendHook
-  rollbackOnError: SendHook
+  rollbackOnError (request: FastifyRequest, reply: FastifyReply, error: unknown, done: Done): Promise<void> | void
+}
+
+/** What a route is completed with. Until then, and where that cannot be, the hooks that are `alone` stand for all. */
+export const ENDS: Ends = {
+  preSerialization: { first: setOutToSerialization, last: flushBeforeSerialization, alone: untilCompleted(setOutToSerialization) },
+  onSend: { first: setOutToSend, last: settleBeforeSend, alone: untilCompleted(setOutToSendAndSettle) },
+  afterDefaultErrorHandler: sendShownError,
+  wrap: letReplyGoOut
 }
 
 export function createLifecycle (databases: Databases, routes: Routes, statusCodes: boolean): Lifecycle {
-  const open = (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
-    const context = new ContextOfRequest(databases, routes, request, reply)
+  const open = (request: FastifyRequest, reply: FastifyReply, route: Route, done: Done): void => {
+    const context = new ContextOfRequest(databases, route, request, reply)
     request[CONTEXT] = context
     context.run(done)
   }
   const openWhenReady = (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
+    const route = routes.of(request)
     const { beforeContext } = databases
-    if (beforeContext === undefined || routes.of(request).settings === false) return open(request, reply, done)
-    beforeContext().then(() => open(request, reply, done), done)
+    if (beforeContext === undefined || route.settings === false) return open(request, reply, route, done)
+    beforeContext().then(() => open(request, reply, route, done), done)
   }
   return {
     openContext (request, reply, done) {
-      routes.adopt(request)
       joinSandbox(request, reply, done, openWhenReady)
     },
 
-    flushBeforeSerializationForEverybody (request, reply, payload, done) {
-      noteReply(request, done)
-      if (reply.statusCode >= 400) databaseErrors.delete(request) // an error handler has words of its own
-      if (request[CONTEXT] === null || routes.hasHooks(request)) return done()
-      return flushBeforeSerialization(request, reply, payload, done)
-    },
-
-    settleBeforeSendForEverybody (request, reply, payload, done) {
-      noteReply(request, done)
-      if (request[CONTEXT] !== null && !routes.hasHooks(request)) return settleBeforeSend(request, reply, payload, done)
-      if (reply.statusCode < 400 || typeof payload !== 'string') return done()
-      ;(done as PayloadDone)(null, hideInternals(request, reply, payload))
-    },
-
     rollbackOnError (request, reply, error, done) {
-      if (isOfDatabase(error)) {
-        if (statusCodes) giveStatus(error)
-        databaseErrors.set(request, error)
-      }
-      return rollbackOnError(request, reply, error, done)
+      if (statusCodes) setStatus(reply, error)
+      const context = request[CONTEXT]
+      if (context !== null) return rollbackOnError(context, request, reply, error, done)
+      routes.complete(request) // the error of a hook before ours may be one of the database, too
+      done()
     }
   }
-}
-
-/** Gives a route its own hooks, as the last ones of their kind. */
-export function appendHooks (hooks: RouteHooks, route: Route): void {
-  const settleBeforeSendOfRoute: SendHook = (request, reply, payload, done) => settleBeforeSend(request, reply, payload, done, route)
-  hooks.preSerialization = [...asArray(hooks.preSerialization), flushBeforeSerialization]
-  hooks.onSend = [...asArray(hooks.onSend), settleBeforeSendOfRoute]
 }
 
 /** The EntityManager of a request, for the getter `request.em`. */
@@ -95,6 +74,11 @@ export function entityManagerOf (this: FastifyRequest): ContextEntityManager {
       'Register fastify-context-orm before the plugin whose hook this is')
   }
   return context.entityManager() as ContextEntityManager
+}
+
+function setOutToSerialization (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<void> | void {
+  noteReply(request[CONTEXT], done)
+  return flushBeforeSerialization(request, reply, payload, done)
 }
 
 /** The payload is serialised before `onSend`, and shall have the ids and defaults that the database generates. */
@@ -111,27 +95,39 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   done()
 }
 
+function setOutToSend (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: Done): void {
+  const context = request[CONTEXT]
+  noteReply(context, done)
+  if (context !== null) context.hasSetOut = true
+  done()
+}
+
+function setOutToSendAndSettle (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<void> | void {
+  noteReply(request[CONTEXT], done)
+  return settleBeforeSend(request, reply, payload, done)
+}
+
 /** Commits before the first byte leaves, or rolls back if the status says so. */
-function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done, route?: Route): Promise<void> | void {
+function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<void> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
-  if (isOutdated(context, done)) return never()
+  if (isOutdated(context, done)) return dropReply(payload)
   if (!context.isInUse) {
-    context.endUntouched('reply', route)
+    context.endUntouched('reply')
     return done()
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
   context.isReplying = true
-  return untilReplied(context, endReadOrSettle(context, request, reply, payload))
+  return untilReplied(context, endReadOrSettle(context, request, reply, payload), payload)
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
-function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: unknown, done: Done): Promise<void> | void {
-  const context = request[CONTEXT]
-  if (context === null) return done()
+function rollbackOnError (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, error: unknown, done: Done): Promise<void> | void {
   // a commit that is under way may succeed, and then nobody must be told that the request has failed
   if (context.isReplying && context.ending !== undefined) return letTheFirstReplyStand(context, request, error)
+  if (context.hasCommittedWrites && !reply.raw.headersSent) return breakCommittedReply(context, request, reply, error)
+  if (context.hasSetOut) dropPayloadHeaders(reply)
   if (!context.isInUse) {
     context.endUntouched('error')
     return done()
@@ -142,19 +138,6 @@ function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: 
   if (request.routeOptions.handlerTimeout > 0) return done()
   return rolledBack
 }
-
-/** What the database has thrown, until somebody has answered it in words of his own. */
-const databaseErrors = new WeakMap<FastifyRequest, Error>()
-
-/** Of an error reply that is Fastify's own, before other hooks can make something else of it. */
-function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: string): string {
-  const error = databaseErrors.get(request)
-  const shown = error === undefined ? withoutStatement(payload, reply.statusCode) : withoutInternals(payload, error, reply.statusCode, request.routeOptions.schema?.response !== undefined)
-  if (shown !== payload) reply.header('content-length', Buffer.byteLength(shown))
-  return shown
-}
-
-type PayloadDone = (error: null, payload: string) => void
 
 /** Most requests have only read: these end without what `commitOrRollback()` checks of streams and of a user's `shouldCommit`. */
 function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
@@ -183,20 +166,27 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
 }
 
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
-function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
+function untilReplied (context: ContextOfRequest, working: Promise<void>, payload?: unknown): Promise<void> {
   const stopWaiting = (): Promise<void> | undefined => {
     context.isReplying = false
-    return isOvertaken(context) ? never() : undefined
+    return isOvertaken(context) ? dropReply(payload) : undefined
   }
-  return working.then(stopWaiting, error => stopWaiting() ?? Promise.reject(error))
+  return working.then(stopWaiting, error => {
+    destroyStream(payload)
+    return stopWaiting() ?? Promise.reject(error)
+  })
+}
+
+function dropReply (payload: unknown): Promise<void> {
+  destroyStream(payload)
+  return never()
 }
 
 /**
  * Marks replies that set out after the context was overtaken, such as that to the error. Fastify 5.12 gives all hooks of
  * one reply the same `done`, which tells it from others that are on their way.
  */
-function noteReply (request: FastifyRequest, done: Done): void {
-  const context = request[CONTEXT]
+function noteReply (context: ContextOfRequest | null, done: Done): void {
   if (context !== null && isOvertaken(context)) repliesAfter.add(done)
 }
 
@@ -225,6 +215,15 @@ function letTheFirstReplyStand (context: ContextOfRequest, request: FastifyReque
   return never()
 }
 
+/**
+ * Nothing that was committed is to be answered with an error. A client whose connection breaks knows that it does not know.
+ */
+function breakCommittedReply (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, error: unknown): Promise<void> {
+  request.log.error({ err: error }, `${context.name}: the reply has failed after the commit, and the connection is broken off`)
+  breakConnection(reply.raw)
+  return never()
+}
+
 /** The recipe of MikroORM's documentation does the work of this plugin, and takes it away from it. */
 function warnOfRequestContext (context: ContextOfRequest, request: FastifyRequest): void {
   request.log.warn(`${context.name}: a hook has put the request into a RequestContext of MikroORM, whose EntityManager nobody flushes or commits. Remove that hook (such as RequestContext.create() in onRequest)`)
@@ -233,8 +232,4 @@ function warnOfRequestContext (context: ContextOfRequest, request: FastifyReques
 /** Each its own: one promise for all would keep whatever waits for it. */
 function never (): Promise<void> {
   return new Promise(() => {})
-}
-
-function asArray<T> (hooks: T | T[] | undefined | null): T[] {
-  return hooks == null ? [] : Array.isArray(hooks) ? hooks : [hooks]
 }

@@ -48,8 +48,8 @@ export interface ContextOrmOptions {
    */
   onAbort?: OnAbort | undefined
   /**
-   * Whether exceptions of the database get the HTTP status that fits, such as 409 for a unique violation, before error
-   * handlers see them. Default: `true`.
+   * Whether the reply to an exception of the database gets the HTTP status that fits, such as 409 for a unique violation,
+   * before error handlers run. Default: `true`.
    */
   statusCodes?: boolean | undefined
   /** Milliseconds for which `app.close()` waits for contexts that are running; then it aborts them. Default: 10,000. */

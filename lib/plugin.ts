@@ -2,8 +2,9 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { Databases } from './databases.ts'
 import { FST_ORM_ALREADY_REGISTERED } from './errors.ts'
-import { appendHooks, CONTEXT, createLifecycle, entityManagerOf } from './lifecycle.ts'
+import { createLifecycle, ENDS, entityManagerOf } from './lifecycle.ts'
 import { checkPluginOptions, type ContextOrmOptions } from './options.ts'
+import { CONTEXT } from './request-context.ts'
 import { Routes } from './routes.ts'
 import type { RegisteredOrm, RegisteredOrms } from './types.ts'
 
@@ -27,13 +28,13 @@ async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions)
   fastify.decorateRequest(CONTEXT, null)
   fastify.decorateRequest('em', { getter: entityManagerOf })
 
-  const routes = new Routes(defaults, appendHooks)
-  const lifecycle = createLifecycle(databases, routes, statusCodes)
-  fastify.addHook('onRoute', options => routes.add(options))
-  fastify.addHook('onRequest', lifecycle.openContext)
-  fastify.addHook('preSerialization', lifecycle.flushBeforeSerializationForEverybody)
-  fastify.addHook('onSend', lifecycle.settleBeforeSendForEverybody)
-  fastify.addHook('onError', lifecycle.rollbackOnError)
+  const routes = new Routes(defaults, ENDS)
+  const { openContext, rollbackOnError } = createLifecycle(databases, routes, statusCodes)
+  fastify.addHook('onRoute', options => routes.check(options))
+  fastify.addHook('onRequest', openContext)
+  fastify.addHook('preSerialization', ENDS.preSerialization.alone)
+  fastify.addHook('onSend', ENDS.onSend.alone)
+  fastify.addHook('onError', rollbackOnError)
 }
 
 const plugin: FastifyPluginAsync<ContextOrmOptions> = fp(contextOrm, { name: 'fastify-context-orm', fastify: '5.x' })

@@ -1,22 +1,28 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import type { Http2ServerResponse } from 'node:http2'
+import { constants, type Http2ServerResponse } from 'node:http2'
 import { Context } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { ContextDescription } from './events.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
-import type { Ending } from './outcome.ts'
-import type { Route, Routes } from './routes.ts'
+import type { Route } from './routes.ts'
 import type { ContextEntityManager } from './types.ts'
+
+export const CONTEXT: unique symbol = Symbol('fastify-context-orm.context')
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    [CONTEXT]: ContextOfRequest | null
+  }
+}
 
 /** The context of one request. */
 export class ContextOfRequest extends Context {
-  readonly #routes: Routes
+  readonly #route: Route
   readonly #method: string
   protected readonly waitsForStatements = false
   #reply: FastifyReply | undefined
   #log: FastifyReply['log'] | undefined
-  #route: Route | undefined
   #requestId: string | undefined
   /** The client has left, and the handler may finish. */
   #isClosed = false
@@ -24,44 +30,53 @@ export class ContextOfRequest extends Context {
   /** A reply is on its way through our hooks, and waits for the database. */
   isReplying = false
 
-  constructor (databases: Databases, routes: Routes, request: FastifyRequest, reply: FastifyReply) {
+  /** A reply has come to the onSend hooks, which say in headers what its payload is. */
+  hasSetOut = false
+
+  #hasWritten = false
+
+  constructor (databases: Databases, route: Route, request: FastifyRequest, reply: FastifyReply) {
     super(databases)
-    this.#routes = routes
+    this.#route = route
     this.#method = request.method
     this.#reply = reply
   }
 
   get name (): string {
-    return `${this.#method} ${this.#knownRoute.url ?? '(no route found)'}`
+    return `${this.#method} ${this.#route.url ?? '(no route found)'}`
   }
 
   get options (): TransactionOptions | false {
-    return this.#knownRoute.settings
+    return this.#route.settings
   }
 
   get beforeCommit (): ((em: EntityManager) => unknown) | undefined {
-    const { beforeCommit } = this.#knownRoute.settings as RouteSettings
+    const { beforeCommit } = this.#route.settings as RouteSettings
     const request = this.#reply?.request
     return beforeCommit && request && (em => beforeCommit(em as ContextEntityManager, request))
   }
 
   /** As the route or the plugin says; for contexts that have used a database. */
   get shouldCommit (): RouteSettings['shouldCommit'] {
-    return (this.#knownRoute.settings as RouteSettings).shouldCommit
+    return (this.#route.settings as RouteSettings).shouldCommit
   }
 
-  /** With the route, where it is at hand: asking Fastify for it takes longer than all the rest. */
-  override endUntouched (ending: Ending, route?: Route): void {
-    this.#route ??= route
-    super.endUntouched(ending)
+  /** Has committed what its reply speaks of, and that was more than reads. */
+  get hasCommittedWrites (): boolean {
+    return this.#hasWritten && this.ending === 'reply' && this.outcome === 'committed'
+  }
+
+  override noteWrite (): void {
+    this.#hasWritten = true
+    super.noteWrite()
   }
 
   get description (): ContextDescription {
-    return { kind: 'request', method: this.#method, route: this.#knownRoute.url, requestId: this.#requestId ?? this.#reply?.request.id }
+    return { kind: 'request', method: this.#method, route: this.#route.url, requestId: this.#requestId ?? this.#reply?.request.id }
   }
 
   get warnHeldMs (): number {
-    return (this.#knownRoute.settings as RouteSettings).warnHeldMs
+    return (this.#route.settings as RouteSettings).warnHeldMs
   }
 
   /** The client has to go, or `app.close()` would wait for the handler. */
@@ -104,7 +119,6 @@ export class ContextOfRequest extends Context {
 
   /** A timer may keep the context alive for long, and must not keep the request as well. */
   protected onEnd (): void {
-    this.#route = this.#knownRoute
     this.#reply = undefined
   }
 
@@ -115,18 +129,19 @@ export class ContextOfRequest extends Context {
   }
 
   get #commitsAborted (): boolean {
-    return (this.#knownRoute.settings as RouteSettings).onAbort === 'commit'
-  }
-
-  get #knownRoute (): Route {
-    this.#route ??= this.#routes.of(this.#reply!.request)
-    return this.#route
+    return (this.#route.settings as RouteSettings).onAbort === 'commit'
   }
 }
 
 /** Whether a response that has closed is complete. HTTP/2's has no `writableFinished` of that meaning (Node 24). */
 function isSent (raw: FastifyReply['raw']): boolean {
   return isHttp2(raw) ? raw.writableEnded : raw.writableFinished
+}
+
+/** For a reply that must not go on: the client sees that it is not complete. */
+export function breakConnection (raw: FastifyReply['raw']): void {
+  if (isHttp2(raw)) raw.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  else raw.destroy()
 }
 
 function isHttp2 (raw: unknown): raw is Http2ServerResponse {

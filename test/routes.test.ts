@@ -119,10 +119,28 @@ onEachDatabase('plugins inside a scope of their own leave other routes alone', a
     scope.post('/second', async request => request.em.create(Book, { title: 'second' }))
   })
   app.post('/outside', async request => ({ em: request.em === undefined }))
+  app.post('/outside/em', async () => em())
   t.match((await app.inject({ method: 'POST', url: '/scoped' })).json(), { id: 1 })
   t.match((await app.inject({ method: 'POST', url: '/second' })).json(), { id: 2 })
   t.strictSame((await app.inject({ method: 'POST', url: '/outside' })).json(), { em: true })
+  t.match((await app.inject({ method: 'POST', url: '/outside/em' })).json(), { code: 'FST_ORM_NO_CONTEXT', message: /outside of the scope in which fastify-context-orm is registered \(encapsulation\).* fastify-plugin/ })
   t.strictSame(await titles(), ['scoped', 'second'])
+})
+
+onEachDatabase('a not-found handler outside of the plugin\'s scope is settled for a route inside of it', async (t, { orm, titles }) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.setNotFoundHandler(async (request, reply) => {
+    const book = em().create(Book, { title: request.url })
+    return reply.code(request.url === '/bad' ? 404 : 200).send(book)
+  })
+  app.register(async scope => {
+    await scope.register(contextOrm, { orm })
+    for (const path of ['/good', '/bad']) scope.get(path, async (_request, reply) => reply.callNotFound())
+  })
+  t.match((await app.inject('/good')).json(), { id: 1, title: '/good' })
+  t.equal((await app.inject('/bad')).statusCode, 404)
+  t.strictSame(await titles(), ['/good'])
 })
 
 onEachDatabase('a second registration is an error that says so', async (t, { orm }) => {

@@ -8,7 +8,8 @@ import { DUPLICATE } from './errors.ts'
  */
 export async function handleError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   if (error instanceof UniqueConstraintViolationException) return reply.send(new DUPLICATE())
-  if (error.statusCode !== undefined && error.statusCode < 500) return reply.send(error)
+  const statusCode = error.statusCode ?? reply.statusCode   // which the plugin sets for exceptions of the database
+  if (statusCode >= 400 && statusCode < 500) return reply.send(error)
   request.log.error({ err: error }, error.message)
   return reply.code(500).send({ statusCode: 500, error: 'Internal Server Error', message: 'Something went wrong' })
 }

@@ -1,36 +1,59 @@
-import Fastify, { type FastifyRequest } from 'fastify'
+import Fastify from 'fastify'
 import t from 'tap'
-import { Routes, type Route, type RouteHooks } from '../../lib/routes.ts'
+import type { Ends, SendHook } from '../../lib/route-records.ts'
+import { untilCompleted } from '../../lib/route-records.ts'
+import { Routes } from '../../lib/routes.ts'
 
-const DEFAULTS = { transaction: 'on-write', shouldCommit: () => true, onAbort: 'rollback', warnHeldMs: 1000 } as const
+const DEFAULTS = { transaction: 'on-write', shouldCommit: () => true, beforeCommit: undefined, onAbort: 'rollback', warnHeldMs: 1000 } as const
 
-t.test('a Fastify that keeps its records elsewhere is served by the hooks for everybody', async t => {
-  const routes = new Routes(DEFAULTS, () => t.fail('there is nothing to append to'))
-  const request = { method: 'GET', routeOptions: { url: '/books', config: { orm: { transaction: false } } } } as unknown as FastifyRequest
-  routes.adopt(request)
-  t.equal(routes.hasHooks(request), false)
-  t.match(routes.of(request), { url: '/books', settings: { transaction: false } })
-  t.equal(routes.of(request), routes.of(request))
-})
-
-t.test('a route that was declared before gets its hooks with its first request, once', async t => {
-  const appended: [RouteHooks, Route][] = []
-  const routes = new Routes(DEFAULTS, (hooks, route) => appended.push([hooks, route]))
+t.test('a route is completed with its first request, once, and its settings are known', async t => {
+  const calls: string[] = []
+  const hook = (name: string): SendHook => (_request, _reply, _payload, done) => {
+    calls.push(name)
+    done()
+  }
+  const ends = (kind: string): Ends['onSend'] => ({ first: hook(`first ${kind}`), last: hook(`last ${kind}`), alone: untilCompleted(hook(`alone ${kind}`)) })
+  const wrapped = new Set<SendHook>()
+  const all: Ends = {
+    preSerialization: ends('preSerialization'),
+    onSend: ends('onSend'),
+    afterDefaultErrorHandler: (_error, _request, reply) => reply.send(new Error('shown')),
+    wrap (hook) {
+      t.notOk(wrapped.has(hook), 'no hook is wrapped twice')
+      wrapped.add(hook)
+      return hook
+    }
+  }
+  const routes = new Routes(DEFAULTS, all)
   const app = Fastify()
   t.teardown(() => app.close())
   app.addHook('onRequest', async request => {
-    const isKnown = routes.hasHooks(request)
-    routes.adopt(request)
-    t.equal(routes.hasHooks(request), true)
-    t.equal(isKnown, request.url === '/seen')
+    const route = routes.of(request)
+    t.equal(routes.of(request), route)
+    t.match(route, { url: request.routeOptions.url, settings: { transaction: request.url === '/own' ? false : 'on-write' } })
   })
-  app.get('/unseen', { onSend: async () => {} }, async () => 'ok')
-  app.addHook('onRoute', options => routes.add(options))
-  app.get('/seen', async () => 'ok')
-  t.match(appended.map(([, { url }]) => url), ['/seen', '/seen'], 'and its HEAD')
-  appended.length = 0
-  await app.inject('/seen')
-  t.strictSame(appended, [])
-  await app.inject('/unseen')
-  t.match(appended, [[{ onSend: [Function] }, { url: '/unseen', settings: DEFAULTS }]], 'the internals of Fastify are where they were')
+  app.addHook('onSend', all.onSend.alone as any)
+  app.addHook('preSerialization', all.preSerialization.alone as any)
+  app.get('/alone', async () => ({ ok: true }))
+  app.get('/own', { config: { orm: { transaction: false } }, onSend: hook('own') as any }, async () => 'ok')
+  app.get('/error', async () => { throw new Error('not shown') })
+  app.get('/not-found', async (_request, reply) => reply.callNotFound())
+  for (const [path, expected] of [
+    ['/alone', ['alone preSerialization', 'alone onSend']],
+    ['/own', ['first onSend', 'own', 'last onSend']],
+    ['/not-found', ['alone preSerialization', 'alone onSend']],
+    ['/nowhere', ['alone preSerialization', 'alone onSend']]
+  ] as const) {
+    for (let i = 0; i < 2; i++) {
+      calls.length = 0
+      await app.inject(path)
+      t.strictSame(calls, expected, path)
+    }
+  }
+  for (let i = 0; i < 2; i++) t.match((await app.inject('/error')).json(), { statusCode: 500, message: 'shown' })
+})
+
+t.test('a mistake in the options of a route is an error when the app starts', async t => {
+  const routes = new Routes(DEFAULTS, {} as Ends)
+  t.throws(() => routes.check({ url: '/', method: 'GET', config: { orm: { readonly: true } } } as any), { code: 'FST_ORM_BAD_OPTION', message: /^route GET \// })
 })
