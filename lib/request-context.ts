@@ -88,11 +88,13 @@ export class ContextOfRequest extends Context {
         this.#isClosed = true
         return
       }
-      // that a websocket closes is how it ends, and nobody's abort
-      if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
-        log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
+      if (this.ending === undefined) {
+        // that a websocket closes is how it ends, and nobody's abort
+        if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
+          log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
+        }
+        this.run(() => this.rollback(ending)) // never rejects
       }
-      if (this.ending === undefined) this.run(() => this.rollback(ending)) // never rejects
       if (this.isRunning) this.#isClosed = true // a hook after the commit may still read
       else this.release()
     }
