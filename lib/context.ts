@@ -116,6 +116,16 @@ export abstract class Context {
     return this.#work?.hasBegun === true
   }
 
+  /** A commit may find something to do. */
+  get hasSomethingToCommit (): boolean {
+    return this.isInUse && !this.#work!.isIdle && !this.#isReadOnly
+  }
+
+  /** Its last commit has written something. */
+  get hasCommitted (): boolean {
+    return this.#work?.hasCommitted === true && !this.#isReadOnly
+  }
+
   get isCurrent (): boolean {
     return storage.getStore() === this
   }
@@ -206,6 +216,11 @@ export abstract class Context {
 
   assertOpen (what: string): void {
     if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
+  }
+
+  /** For whoever would wait for the connection of a commit that only waits for the first chunk of its reply: see there. */
+  hastenCommit (): Promise<void> | undefined {
+    return undefined
   }
 
   /** Flushes every unit of work, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
@@ -330,6 +345,14 @@ export abstract class Context {
       if (released !== undefined) this.databases.addUnfinished(released)
     }
     this.#work = undefined
+  }
+
+  protected get isSettledByCaller (): boolean {
+    return this.#work?.isSettledByCaller === true
+  }
+
+  get #isReadOnly (): boolean {
+    return (this.options as TransactionOptions).readOnly === true
   }
 
   #end (ending: Ending, outcome: Outcome): void {

@@ -158,6 +158,9 @@ export class DeferredTransaction {
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
   async * stream (query: Query, part: Savepoint, chunkSize: number, options: QueryOptions): AsyncGenerator<Result, undefined> {
+    // it would be open when the transaction ends; under a session context, it cannot run after that
+    const committed = this.#em.getTransactionSessionContext() === undefined ? this.#owner.hastenCommit() : undefined
+    if (committed !== undefined) await committed
     const isInTransaction = !this.#isAutocommit(query.sql)
     this.#statistics.count(query.sql, !isInTransaction)
     const held = await hold<DatabaseConnection>(use => isInTransaction

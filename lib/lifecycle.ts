@@ -1,12 +1,14 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { giveStatus, isOfDatabase, withoutInternals, withoutStatement } from './database-errors.ts'
 import type { Databases } from './databases.ts'
+import { breakReply } from './broken-reply.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { isSuccess, show } from './options.ts'
 import { ContextOfRequest } from './request-context.ts'
 import type { Route, RouteHooks, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
-import { assertHeaders, assertPayload, watchStream } from './sendable.ts'
+import { assertHeaders, assertPayload } from './sendable.ts'
+import { StreamedReply } from './streamed-reply.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /**
@@ -30,7 +32,7 @@ declare module 'fastify' {
 }
 
 type Done = HookHandlerDoneFunction
-type SendHook = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) => Promise<void> | void
+type SendHook = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) => Promise<unknown> | void
 
 export interface Lifecycle {
   openContext (request: FastifyRequest, reply: FastifyReply, done: Done): void
@@ -112,7 +114,7 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
 }
 
 /** Commits before the first byte leaves, or rolls back if the status says so. */
-function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done, route?: Route): Promise<void> | void {
+function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done, route?: Route): Promise<unknown> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
@@ -127,11 +129,12 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
-function rollbackOnError (request: FastifyRequest, _reply: FastifyReply, error: unknown, done: Done): Promise<void> | void {
+function rollbackOnError (request: FastifyRequest, reply: FastifyReply, error: unknown, done: Done): Promise<void> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
   // a commit that is under way may succeed, and then nobody must be told that the request has failed
   if (context.isReplying && context.ending !== undefined) return letTheFirstReplyStand(context, request, error)
+  if (context.hasCommitted) return breakCommittedReply(context, reply, error)
   if (!context.isInUse) {
     context.endUntouched('error')
     return done()
@@ -157,15 +160,27 @@ function hideInternals (request: FastifyRequest, reply: FastifyReply, payload: s
 type PayloadDone = (error: null, payload: string) => void
 
 /** Most requests have only read: these end without what `commitOrRollback()` checks of streams and of a user's `shouldCommit`. */
-function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
   const commits = typeof payload === 'string' && context.shouldCommit === isSuccess && isSuccess(request, reply)
   const others = commits && !context.hasUncommitted ? context.untilOthersHaveRun() : undefined
   if (others === undefined) return commitOrRollback(context, request, reply, payload)
   return others.then(() => context.endIdle('reply') ? undefined : commitOrRollback(context, request, reply, payload))
 }
 
-async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
-  const assertStreamIsWhole = watchStream(payload)
+/** Resolves with what is to be sent instead of the payload, if it must be something else. */
+async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  const streamed = StreamedReply.of(payload)
+  try {
+    await settle(context, request, reply, payload, streamed)
+  } catch (error) {
+    streamed?.discard()
+    throw error
+  }
+  if (isOvertaken(context)) streamed?.discard()
+  return streamed?.takeOver(reply, payload)
+}
+
+async function settle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown, streamed: StreamedReply | undefined): Promise<void> {
   assertPayload(reply, payload)
   const answer = context.shouldCommit(request, reply)
   const commits = typeof answer === 'boolean' ? answer : await answer
@@ -173,22 +188,30 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
   if (!commits) return await context.rollback('status')
   if (!context.hasUncommitted) {
     await context.untilOthersHaveRun()
-    assertStreamIsWhole()
+    streamed?.assertWhole()
   }
   if (context.endIdle('reply')) return
   await context.flush()
   assertHeaders(reply)
-  assertStreamIsWhole()
+  streamed?.assertWhole()
+  if (streamed !== undefined && reply.statusCode !== 204 && context.hasSomethingToCommit) await streamed.untilFirstChunk(context.awaitFirstChunk())
   await context.commit('reply')
 }
 
+/** The client must not be told of a failure, and only of that, when what it has asked for is done. */
+function breakCommittedReply (context: ContextOfRequest, reply: FastifyReply, error: unknown): Promise<void> {
+  context.report(error, `${context.name}: the reply has failed after the commit, and its connection was broken`)
+  breakReply(reply)
+  return never()
+}
+
 /** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
-function untilReplied (context: ContextOfRequest, working: Promise<void>): Promise<void> {
-  const stopWaiting = (): Promise<void> | undefined => {
+function untilReplied<T> (context: ContextOfRequest, working: Promise<T>): Promise<T> {
+  const stopWaiting = (): Promise<never> | undefined => {
     context.isReplying = false
     return isOvertaken(context) ? never() : undefined
   }
-  return working.then(stopWaiting, error => stopWaiting() ?? Promise.reject(error))
+  return working.then(result => stopWaiting() ?? result, error => stopWaiting() ?? Promise.reject(error))
 }
 
 /**
@@ -231,7 +254,7 @@ function warnOfRequestContext (context: ContextOfRequest, request: FastifyReques
 }
 
 /** Each its own: one promise for all would keep whatever waits for it. */
-function never (): Promise<void> {
+function never (): Promise<never> {
   return new Promise(() => {})
 }
 

@@ -1,9 +1,10 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import type { Http2ServerResponse } from 'node:http2'
+import { isHttp2 } from './broken-reply.ts'
 import { Context, type Ending } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { ContextDescription } from './events.ts'
+import { FirstChunk } from './first-chunk.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
 import type { Route, Routes } from './routes.ts'
 import type { ContextEntityManager } from './types.ts'
@@ -19,6 +20,8 @@ export class ContextOfRequest extends Context {
   #requestId: string | undefined
   /** The client has left, and the handler may finish. */
   #isClosed = false
+  /** What the commit waits for, until the context has ended. */
+  #firstChunk: FirstChunk | undefined
 
   /** A reply is on its way through our hooks, and waits for the database. */
   isReplying = false
@@ -74,6 +77,16 @@ export class ContextOfRequest extends Context {
     return this.#log ?? this.#reply?.log
   }
 
+  /** For a reply that is a stream, before its commit. */
+  awaitFirstChunk (): FirstChunk {
+    this.#firstChunk = new FirstChunk()
+    return this.#firstChunk
+  }
+
+  override hastenCommit (): Promise<void> | undefined {
+    return this.isSettledByCaller ? undefined : this.#firstChunk?.hasten()
+  }
+
   /** The safety net: whatever has not ended the context before the response closes, this does. */
   protected onFirstUse (): void {
     const reply = this.#reply!
@@ -107,6 +120,8 @@ export class ContextOfRequest extends Context {
   protected onEnd (): void {
     this.#route = this.#knownRoute
     this.#reply = undefined
+    this.#firstChunk?.end()
+    this.#firstChunk = undefined
   }
 
   protected emAround (): undefined {}
@@ -128,8 +143,4 @@ export class ContextOfRequest extends Context {
 /** Whether a response that has closed is complete. HTTP/2's has no `writableFinished` of that meaning (Node 24). */
 function isSent (raw: FastifyReply['raw']): boolean {
   return isHttp2(raw) ? raw.writableEnded : raw.writableFinished
-}
-
-function isHttp2 (raw: unknown): raw is Http2ServerResponse {
-  return (raw as Partial<Http2ServerResponse>).stream !== undefined
 }
