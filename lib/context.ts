@@ -75,6 +75,9 @@ export abstract class Context {
   /** Milliseconds after which it is worth a warning that a connection was held by a transaction. */
   abstract get warnHeldMs (): number
 
+  /** Milliseconds after which a stream is ended that keeps a connection for a reader that does not read on. */
+  abstract get streamTimeout (): number
+
   /** Ends it as the abort of a client or of a signal does, because the app is closing. */
   abstract abort (reason: Error): void
 
@@ -216,6 +219,11 @@ export abstract class Context {
 
   assertOpen (what: string): void {
     if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
+  }
+
+  /** A stream was ended by its `streamTimeout`. */
+  onStreamTimeout (error: Error): void {
+    this.report(error, error.message)
   }
 
   /** For whoever would wait for the connection of a commit that only waits for the first chunk of its reply: see there. */

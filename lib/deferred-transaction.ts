@@ -1,11 +1,11 @@
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { AutocommitReads } from './autocommit-reads.ts'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
-import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
+import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_STREAM_TIMEOUT, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
 import { probeFor } from './dying-connection.ts'
 import { hold } from './hold.ts'
 import { KyselyTransaction } from './kysely-transaction.ts'
-import { OpenStreams } from './open-streams.ts'
+import { OpenStreams, type StreamOwner } from './open-streams.ts'
 import type { TransactionOptions } from './options.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result, TransactionSettings } from './pinned-transaction.ts'
 import { isPlain, PlainTransaction } from './plain-transaction.ts'
@@ -167,7 +167,7 @@ export class DeferredTransaction {
       ? this.#runInTransaction(query.sql, part, use, options?.signal)
       : this.#runInAutocommit(query.sql, use))
     const probe = this.#reads.hasSingleConnection ? undefined : probeFor(this.#writePool.getClient())
-    yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options, probe)
+    yield * this.#streams.read(held, isInTransaction, this.#streamOwner(query.sql), query, chunkSize, options, probe)
   }
 
   /** Begins the transaction now, if it has not begun. */
@@ -264,6 +264,22 @@ export class DeferredTransaction {
   /** Ends the streams that are still open: nobody will read on. Resolves when that is done; `undefined` if there are none. */
   release (): Promise<void> | undefined {
     return this.#streams.isEmpty ? undefined : this.#streams.cutAll()
+  }
+
+  #streamOwner (sql: string): StreamOwner {
+    const owner = this.#owner
+    const database = this.#em.name
+    return {
+      warnMs: owner.warnHeldMs,
+      timeoutMs: owner.streamTimeout,
+      cutError: () => this.#endedError(sql),
+      onSlow: waited => owner.log?.warn(`${owner.name} keeps a connection to "${database}" for a stream of rows whose reader has not read on for ${Math.round(waited)} ms. Read faster, load the rows with find(), or set streamTimeout`),
+      onTimeout () {
+        const error = new FST_ORM_STREAM_TIMEOUT(owner.name, database, String(owner.streamTimeout))
+        owner.onStreamTimeout(error)
+        return error
+      }
+    }
   }
 
   #isAutocommit (sql: string): boolean {

@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import { isHttp2 } from './broken-reply.ts'
+import { breakConnection, isHttp2 } from './broken-reply.ts'
 import { Context, type Ending } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { ContextDescription } from './events.ts'
@@ -15,6 +15,8 @@ export class ContextOfRequest extends Context {
   readonly #method: string
   protected readonly waitsForStatements = false
   #reply: FastifyReply | undefined
+  /** Until it has closed. */
+  #raw: FastifyReply['raw'] | undefined
   #log: FastifyReply['log'] | undefined
   #route: Route | undefined
   #requestId: string | undefined
@@ -66,6 +68,16 @@ export class ContextOfRequest extends Context {
     return (this.#knownRoute.settings as RouteSettings).warnHeldMs
   }
 
+  get streamTimeout (): number {
+    return (this.#knownRoute.settings as RouteSettings).streamTimeout
+  }
+
+  /** Of a reply that is on its way, a part would be missing: the client has to see that, even if it reads nothing any more. */
+  override onStreamTimeout (error: Error): void {
+    super.onStreamTimeout(error)
+    if (this.outcome !== undefined && this.#raw?.headersSent === true) breakConnection(this.#raw)
+  }
+
   /** The client has to go, or `app.close()` would wait for the handler. */
   abort (reason: Error): void {
     const raw = this.#reply?.raw
@@ -91,9 +103,11 @@ export class ContextOfRequest extends Context {
   protected onFirstUse (): void {
     const reply = this.#reply!
     const { raw, log } = reply
+    this.#raw = raw
     this.#log = log
     this.#requestId = reply.request.id
     const onClose = (): void => {
+      this.#raw = undefined
       if (this.ending !== undefined && !this.isRunning) return this.release() // as most are, by then
       const ending = isSent(raw) ? 'close' : 'abort'
       // nothing commits after reply.hijack(), and so it would never end

@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { ConnectionUser } from './connection-wait.ts'
 import type { Savepoint } from './savepoint.ts'
 
@@ -5,6 +6,13 @@ import type { Savepoint } from './savepoint.ts'
 export interface TransactionOwner extends ConnectionUser {
   /** What became of it, once it has ended. */
   readonly outcome?: string | undefined
+  readonly log?: FastifyBaseLogger | undefined
+  /** Milliseconds after which it is worth a warning that a stream keeps its connection for a reader that does not read on. */
+  readonly warnHeldMs: number
+  /** Milliseconds after which such a stream is ended. */
+  readonly streamTimeout: number
+  /** One was. */
+  onStreamTimeout (error: Error): void
   /** Logs what has failed after the outcome was decided. */
   report (error: unknown, message: string): void
   /** A statement that is not provably a read is run. */

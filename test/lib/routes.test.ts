@@ -2,7 +2,7 @@ import Fastify, { type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { Routes, type Route, type RouteHooks } from '../../lib/routes.ts'
 
-const DEFAULTS = { transaction: 'on-write', shouldCommit: () => true, onAbort: 'rollback', warnHeldMs: 1000 } as const
+const DEFAULTS = { transaction: 'on-write', shouldCommit: () => true, onAbort: 'rollback', warnHeldMs: 1000, streamTimeout: Infinity } as const
 
 t.test('a Fastify that keeps its records elsewhere is served by the hooks for everybody', async t => {
   const routes = new Routes(DEFAULTS, () => t.fail('there is nothing to append to'))
