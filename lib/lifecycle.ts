@@ -8,7 +8,7 @@ import { ContextOfRequest } from './request-context.ts'
 import type { Route, RouteHooks, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
 import { assertHeaders, assertPayload } from './sendable.ts'
-import { StreamedReply } from './streamed-reply.ts'
+import { StreamedReply, streamOf } from './streamed-reply.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /**
@@ -120,6 +120,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse) {
+    if (streamOf(payload) !== undefined) context.expectStream()
     context.endUntouched('reply', route)
     return done()
   }

@@ -89,6 +89,11 @@ export class ContextOfRequest extends Context {
     return this.#log ?? this.#reply?.log
   }
 
+  /** A reply that is a stream may be the first to use the context, after its end: for its log, and until it closes. */
+  expectStream (): void {
+    if (this.ending === undefined) this.onFirstUse()
+  }
+
   /** For a reply that is a stream, before its commit. */
   awaitFirstChunk (): FirstChunk {
     this.#firstChunk = new FirstChunk()

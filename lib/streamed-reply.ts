@@ -18,8 +18,8 @@ export class StreamedReply {
 
   /** `undefined` if the payload is something else. */
   static of (payload: unknown): StreamedReply | undefined {
-    const body: any = isResponse(payload) ? payload.body : payload
-    return isNodeStream(body) || typeof body?.getReader === 'function' ? new StreamedReply(body) : undefined
+    const stream = streamOf(payload)
+    return stream && new StreamedReply(stream)
   }
 
   /** Throws what it has failed with, if it has. */
@@ -55,6 +55,13 @@ export class StreamedReply {
   #listen (): void {
     if (isNodeStream(this.#stream)) this.#stream.on('error', (error: unknown) => { this.#failure ??= { error } })
   }
+}
+
+/** What Fastify will read from, if the payload is a stream or a `Response` that has one. */
+export function streamOf (payload: unknown): Stream | undefined {
+  if (typeof payload === 'string') return undefined // as most are
+  const body: any = isResponse(payload) ? payload.body : payload
+  return isNodeStream(body) || typeof body?.getReader === 'function' ? body : undefined
 }
 
 export function isResponse (payload: unknown): payload is Response {

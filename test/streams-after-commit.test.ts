@@ -180,3 +180,28 @@ onPostgres('under a session context, a stream cannot be read after the commit, a
   t.strictSame(await titles(), [])
   t.equal(taken(), 0)
 })
+
+onEachDatabase('a stream that is the first to use the context reads until the response has closed', async (t, { orm }) => {
+  const refused = Promise.withResolvers<unknown>()
+  const { get } = await startServer(t, { orm }, app => {
+    async function * late (closed: Promise<unknown>): AsyncGenerator<string> {
+      yield String(await em().count(Book))
+      closed.then(() => em().count(Book)).catch(refused.resolve)
+    }
+    app.get('/', async (_request, reply) => Readable.from(late(new Promise(resolve => reply.raw.on('close', () => setImmediate(resolve))))))
+  })
+  t.equal(await (await get('/')).text(), '0')
+  t.match(await refused.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: /^GET \/ has ended \(untouched\)/ })
+})
+
+onEachDatabase('an error handler may reply with a stream', async (t, { orm, titles }) => {
+  const { get } = await startServer(t, { orm }, app => {
+    app.setErrorHandler(async (_error, _request, reply) => reply.code(200).send(Readable.from(['sorry'])))
+    app.get('/', async () => {
+      await em().insert(Book, { title: 'Emma' })
+      throw new Error('no')
+    })
+  })
+  t.equal(await (await get('/')).text(), 'sorry')
+  t.strictSame(await titles(), [])
+})
