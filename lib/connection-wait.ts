@@ -20,6 +20,11 @@ export interface ConnectionUser {
   readonly caller?: ConnectionUser | undefined
   /** How many connections of that pool it holds; on SQLite, which has one, also if it waits for that itself. */
   connectionsOf (pool: AbstractSqlConnection): number
+  /**
+   * If its commit only waits for the first chunk of its reply, it waits no longer. Resolves when it has given back its
+   * connections; `undefined` if there is nothing to hasten.
+   */
+  hastenCommit (): Promise<void> | undefined
 }
 
 interface Wait {
@@ -41,6 +46,10 @@ export function acquireConnection<T> (
 ): Promise<T> {
   const [holder] = holders
   if (holder === undefined) return acquire(ARRIVED)
+  for (const other of holders) {
+    const committed = other.hastenCommit()
+    if (committed !== undefined) return committed.then(() => acquireConnection(user, holders.filter(holder => holder !== other), em, acquire))
+  }
   const pool: AbstractSqlConnection = em.getConnection('write')
   if (!pool.getClient().getExecutor().adapter.supportsMultipleConnections) {
     return refuseSingleConnection(user, holder)

@@ -70,6 +70,9 @@ export abstract class Context {
   /** Milliseconds after which it is worth a warning that a connection was held by a transaction. */
   abstract get warnHeldMs (): number
 
+  /** Milliseconds after which a stream is ended that keeps a connection for a reader that does not read on. */
+  abstract get streamTimeout (): number
+
   /** Ends it as the abort of a client or of a signal does, because the app is closing. */
   abstract abort (reason: Error): void
 
@@ -114,6 +117,16 @@ export abstract class Context {
   /** Has begun a transaction, which nothing has ended yet. */
   get hasUncommitted (): boolean {
     return this.#work?.hasBegun === true
+  }
+
+  /** A commit may find something to do. */
+  get hasSomethingToCommit (): boolean {
+    return this.isInUse && !this.#work!.isIdle && !this.#isReadOnly
+  }
+
+  /** Its last commit has written something. */
+  get hasCommitted (): boolean {
+    return this.#work?.hasCommitted === true && !this.#isReadOnly
   }
 
   get isCurrent (): boolean {
@@ -206,6 +219,16 @@ export abstract class Context {
 
   assertOpen (what: string): void {
     if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
+  }
+
+  /** A stream was ended by its `streamTimeout`. */
+  onStreamTimeout (error: Error): void {
+    this.report(error, error.message)
+  }
+
+  /** For whoever would wait for the connection of a commit that only waits for the first chunk of its reply: see there. */
+  hastenCommit (): Promise<void> | undefined {
+    return undefined
   }
 
   /** Flushes every unit of work, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
@@ -330,6 +353,14 @@ export abstract class Context {
       if (released !== undefined) this.databases.addUnfinished(released)
     }
     this.#work = undefined
+  }
+
+  protected get isSettledByCaller (): boolean {
+    return this.#work?.isSettledByCaller === true
+  }
+
+  get #isReadOnly (): boolean {
+    return (this.options as TransactionOptions).readOnly === true
   }
 
   #end (ending: Ending, outcome: Outcome): void {

@@ -1,12 +1,12 @@
 import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { AutocommitReads } from './autocommit-reads.ts'
 import { acquireForTransaction, holdersAround } from './connection-wait.ts'
-import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_TRANSACTION_COMMAND, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
+import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_STREAM_TIMEOUT, FST_ORM_TRANSACTION_COMMAND, FST_ORM_TRANSACTION_FAILED, withCallersLine } from './errors.ts'
 import { probeFor } from './dying-connection.ts'
 import { PgConnection } from './pg-connection.ts'
 import { hold } from './hold.ts'
 import { KyselyTransaction } from './kysely-transaction.ts'
-import { OpenStreams } from './open-streams.ts'
+import { OpenStreams, type StreamOwner } from './open-streams.ts'
 import type { TransactionOptions } from './options.ts'
 import { findPgPool, pgPoolOf } from './pg-driver.ts'
 import { PgTransaction } from './pg-transaction.ts'
@@ -184,6 +184,9 @@ export class DeferredTransaction {
 
   /** Streams rows. Until the last of them is read, the connection is taken. */
   async * stream (query: Query, part: Savepoint, chunkSize: number, options: QueryOptions): AsyncGenerator<Result, undefined> {
+    // it would be open when the transaction ends; under a session context, it cannot run after that
+    const committed = this.#em.getTransactionSessionContext() === undefined ? this.#owner.hastenCommit() : undefined
+    if (committed !== undefined) await committed
     const isInTransaction = !this.#isAutocommit(query.sql)
     this.#statistics.count(query.sql, !isInTransaction)
     const held = await hold<DatabaseConnection>(use => isInTransaction
@@ -191,7 +194,7 @@ export class DeferredTransaction {
       : this.#runInAutocommit(query.sql, use))
     const probe = this.#reads.hasSingleConnection || held.resource instanceof PgConnection ? undefined : probeFor(this.#writePool.getClient())
     try {
-      yield * this.#streams.read(held, isInTransaction, () => this.#endedError(query.sql), query, chunkSize, options, probe)
+      yield * this.#streams.read(held, isInTransaction, this.#streamOwner(query.sql), query, chunkSize, options, probe)
     } catch (error) {
       if (isInTransaction) this.#failWith(query.sql, error)
       throw error
@@ -290,6 +293,22 @@ export class DeferredTransaction {
   /** Ends the streams that are still open: nobody will read on. Resolves when that is done; `undefined` if there are none. */
   release (): Promise<void> | undefined {
     return this.#streams.isEmpty ? undefined : this.#streams.cutAll()
+  }
+
+  #streamOwner (sql: string): StreamOwner {
+    const owner = this.#owner
+    const database = this.#em.name
+    return {
+      warnMs: owner.warnHeldMs,
+      timeoutMs: owner.streamTimeout,
+      cutError: () => this.#endedError(sql),
+      onSlow: waited => owner.log?.warn(`${owner.name} keeps a connection to "${database}" for a stream of rows whose reader has not read on for ${Math.round(waited)} ms. Read faster, load the rows with find(), or set streamTimeout`),
+      onTimeout () {
+        const error = new FST_ORM_STREAM_TIMEOUT(owner.name, database, String(owner.streamTimeout))
+        owner.onStreamTimeout(error)
+        return error
+      }
+    }
   }
 
   #isAutocommit (sql: string): boolean {

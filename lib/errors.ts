@@ -76,6 +76,10 @@ export const FST_ORM_POOL_STARVED: ErrorConstructor<[string, string, string, str
 export const FST_ORM_STREAM_OPEN: ErrorConstructor<[string, string]> = createError(
   'FST_ORM_STREAM_OPEN', '%s is reading a stream on the connection that this needs: %s. It would wait for ever: read the stream to its end first, or load the rows with find()', 500, STATEMENT_ERROR)
 
+/** context, database, milliseconds */
+export const FST_ORM_STREAM_TIMEOUT: ErrorConstructor<[string, string, string]> = createError(
+  'FST_ORM_STREAM_TIMEOUT', '%s has streamed rows of "%s" whose reader did not read on for %s ms: the stream was ended, and has given back its connection. Read faster, load the rows with find(), or raise streamTimeout', 500, STATEMENT_ERROR)
+
 /** context, committed databases, databases that are not; cause: what failed */
 export const FST_ORM_PARTIAL_COMMIT: ErrorConstructor<[string, string, string, Cause]> = createError(
   'FST_ORM_PARTIAL_COMMIT', '%s is committed in part: %s committed, %s did not (see the cause). Databases commit one after the other, and what has committed cannot be taken back', 500)

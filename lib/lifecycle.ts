@@ -1,14 +1,16 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { setStatus } from './database-errors.ts'
 import type { Databases } from './databases.ts'
+import { breakReply } from './broken-reply.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_NO_CONTEXT } from './errors.ts'
 import { isSuccess, show } from './options.ts'
 import { letReplyGoOut, sendShownError } from './late-hooks.ts'
-import { breakConnection, CONTEXT, ContextOfRequest } from './request-context.ts'
+import { CONTEXT, ContextOfRequest } from './request-context.ts'
 import { untilCompleted, type Ends } from './route-records.ts'
 import type { Route, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
-import { assertHeaders, assertPayload, watchStream } from './sendable.ts'
+import { assertHeaders, assertPayload } from './sendable.ts'
+import { StreamedReply, streamOf } from './streamed-reply.ts'
 import { destroyStream, dropPayloadHeaders } from './unsent-payload.ts'
 import type { ContextEntityManager } from './types.ts'
 
@@ -102,31 +104,32 @@ function setOutToSend (request: FastifyRequest, _reply: FastifyReply, _payload: 
   done()
 }
 
-function setOutToSendAndSettle (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<void> | void {
+function setOutToSendAndSettle (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<unknown> | void {
   noteReply(request[CONTEXT], done)
   return settleBeforeSend(request, reply, payload, done)
 }
 
 /** Commits before the first byte leaves, or rolls back if the status says so. */
-function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<void> | void {
+function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<unknown> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
   if (isReplying(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return dropReply(payload)
   if (!context.isInUse) {
+    if (streamOf(payload) !== undefined) context.expectStream()
     context.endUntouched('reply')
     return done()
   }
   if (context.hasInnerRequestContext) warnOfRequestContext(context, request)
   context.isReplying = true
-  return untilReplied(context, endReadOrSettle(context, request, reply, payload), payload)
+  return untilReplied(context, endReadOrSettle(context, request, reply, payload))
 }
 
 /** Rolls back before any error handler runs, and lets the error go on. */
 function rollbackOnError (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, error: unknown, done: Done): Promise<void> | void {
   // a commit that is under way may succeed, and then nobody must be told that the request has failed
   if (context.isReplying && context.ending !== undefined) return letTheFirstReplyStand(context, request, error)
-  if (context.hasCommittedWrites && !reply.raw.headersSent) return breakCommittedReply(context, request, reply, error)
+  if (context.hasCommitted && !reply.raw.headersSent) return breakCommittedReply(context, reply, error)
   if (context.hasSetOut) dropPayloadHeaders(reply)
   if (!context.isInUse) {
     context.endUntouched('error')
@@ -140,15 +143,27 @@ function rollbackOnError (context: ContextOfRequest, request: FastifyRequest, re
 }
 
 /** Most requests have only read: these end without what `commitOrRollback()` checks of streams and of a user's `shouldCommit`. */
-function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
   const commits = typeof payload === 'string' && context.shouldCommit === isSuccess && isSuccess(request, reply)
   const others = commits && !context.hasUncommitted ? context.untilOthersHaveRun() : undefined
   if (others === undefined) return commitOrRollback(context, request, reply, payload)
   return others.then(() => context.endIdle('reply') ? undefined : commitOrRollback(context, request, reply, payload))
 }
 
-async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
-  const assertStreamIsWhole = watchStream(payload)
+/** Resolves with what is to be sent instead of the payload, if it must be something else. */
+async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  const streamed = StreamedReply.of(payload)
+  try {
+    await settle(context, request, reply, payload, streamed)
+  } catch (error) {
+    streamed?.discard()
+    throw error
+  }
+  if (isOvertaken(context)) streamed?.discard()
+  return streamed?.takeOver(reply, payload)
+}
+
+async function settle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown, streamed: StreamedReply | undefined): Promise<void> {
   assertPayload(reply, payload)
   const answer = context.shouldCommit(request, reply)
   const commits = typeof answer === 'boolean' ? answer : await answer
@@ -156,28 +171,33 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
   if (!commits) return await context.rollback('status')
   if (!context.hasUncommitted) {
     await context.untilOthersHaveRun()
-    assertStreamIsWhole()
+    streamed?.assertWhole()
   }
   if (context.endIdle('reply')) return
   await context.flush()
   assertHeaders(reply)
-  assertStreamIsWhole()
+  streamed?.assertWhole()
+  if (streamed !== undefined && reply.statusCode !== 204 && context.hasSomethingToCommit) await streamed.untilFirstChunk(context.awaitFirstChunk())
   await context.commit('reply')
 }
 
-/** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
-function untilReplied (context: ContextOfRequest, working: Promise<void>, payload?: unknown): Promise<void> {
-  const stopWaiting = (): Promise<void> | undefined => {
-    context.isReplying = false
-    return isOvertaken(context) ? dropReply(payload) : undefined
-  }
-  return working.then(stopWaiting, error => {
-    destroyStream(payload)
-    return stopWaiting() ?? Promise.reject(error)
-  })
+/** The client must not be told of a failure, and only of that, when what it has asked for is done. */
+function breakCommittedReply (context: ContextOfRequest, reply: FastifyReply, error: unknown): Promise<void> {
+  context.report(error, `${context.name}: the reply has failed after the commit, and its connection was broken`)
+  breakReply(reply)
+  return never()
 }
 
-function dropReply (payload: unknown): Promise<void> {
+/** While a reply waits for the database, an error or an abort may end the context first: then this reply is not sent. */
+function untilReplied<T> (context: ContextOfRequest, working: Promise<T>): Promise<T> {
+  const stopWaiting = (): Promise<never> | undefined => {
+    context.isReplying = false
+    return isOvertaken(context) ? never() : undefined
+  }
+  return working.then(result => stopWaiting() ?? result, error => stopWaiting() ?? Promise.reject(error))
+}
+
+function dropReply (payload: unknown): Promise<never> {
   destroyStream(payload)
   return never()
 }
@@ -215,21 +235,12 @@ function letTheFirstReplyStand (context: ContextOfRequest, request: FastifyReque
   return never()
 }
 
-/**
- * Nothing that was committed is to be answered with an error. A client whose connection breaks knows that it does not know.
- */
-function breakCommittedReply (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, error: unknown): Promise<void> {
-  request.log.error({ err: error }, `${context.name}: the reply has failed after the commit, and the connection is broken off`)
-  breakConnection(reply.raw)
-  return never()
-}
-
 /** The recipe of MikroORM's documentation does the work of this plugin, and takes it away from it. */
 function warnOfRequestContext (context: ContextOfRequest, request: FastifyRequest): void {
   request.log.warn(`${context.name}: a hook has put the request into a RequestContext of MikroORM, whose EntityManager nobody flushes or commits. Remove that hook (such as RequestContext.create() in onRequest)`)
 }
 
 /** Each its own: one promise for all would keep whatever waits for it. */
-function never (): Promise<void> {
+function never (): Promise<never> {
   return new Promise(() => {})
 }

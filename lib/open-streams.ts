@@ -1,11 +1,20 @@
 import type { Held } from './hold.ts'
 import { Lifeline } from './lifeline.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from './pinned-transaction.ts'
+import { ReaderWatch, type ReaderLimits } from './reader-watch.ts'
 
 interface OpenStream {
   isInTransaction: boolean
   isWaiting: boolean
   end (): Promise<void>
+}
+
+/** What a stream asks of whoever opens it. */
+export interface StreamOwner extends Omit<ReaderLimits, 'onTimeout'> {
+  /** For a reader that reads on when the stream was cut. */
+  cutError (): Error
+  /** The stream was cut because its reader did not read on. Returns what that reader gets. */
+  onTimeout (): Error
 }
 
 /** The rows that a context is streaming. Each stream keeps its connection until it is read to its end, left or cut. */
@@ -34,11 +43,11 @@ export class OpenStreams {
   }
 
   /**
-   * Streams on the connection that is held, and releases it. Whoever reads on when the stream was cut gets `cutError`. `probe`
-   * is a statement that a connection answers as long as it is alive; without it, the connection cannot die.
+   * Streams on the connection that is held, and releases it. `probe` is a statement that a connection answers as long as
+   * it is alive; without it, the connection cannot die.
    */
   async * read (
-    held: Held<DatabaseConnection>, isInTransaction: boolean, cutError: () => Error, query: Query, chunkSize: number, options: QueryOptions, probe?: Query
+    held: Held<DatabaseConnection>, isInTransaction: boolean, owner: StreamOwner, query: Query, chunkSize: number, options: QueryOptions, probe?: Query
   ): AsyncGenerator<Result, undefined> {
     const rows = held.resource.streamQuery<any>(query, chunkSize, options)
     const lifeline = probe && new Lifeline(held.resource, probe)
@@ -50,9 +59,20 @@ export class OpenStreams {
         this.#open.delete(stream)
         await alive(Promise.resolve(rows.return?.())).catch(() => {})
         lifeline?.release()
+        watch.release()
         await held.release()
       }
     }
+    let timeoutError: Error | undefined
+    const watch = new ReaderWatch({
+      warnMs: owner.warnMs,
+      timeoutMs: owner.timeoutMs,
+      onSlow: waited => owner.onSlow(waited),
+      onTimeout () {
+        timeoutError = owner.onTimeout()
+        stream.end() // never rejects
+      }
+    })
     if (this.#open === NONE) this.#open = new Set()
     this.#open.add(stream)
     try {
@@ -61,9 +81,12 @@ export class OpenStreams {
         const next = await alive(rows.next())
         stream.isWaiting = false
         if (next.done === true) break
+        watch.startWaiting()
         yield next.value
+        watch.stopWaiting()
       }
-      if (!this.#open.has(stream)) throw cutError()
+      if (timeoutError !== undefined) throw timeoutError
+      if (!this.#open.has(stream)) throw owner.cutError()
     } finally {
       await stream.end()
     }

@@ -54,8 +54,16 @@ export interface ContextOrmOptions {
   statusCodes?: boolean | undefined
   /** Milliseconds for which `app.close()` waits for contexts that are running; then it aborts them. Default: 10,000. */
   closeTimeout?: number | undefined
-  /** Milliseconds after which a request is warned of that has held a connection by its transaction. Default: 1000. */
+  /**
+   * Milliseconds after which a request is warned of that has held a connection by its transaction, or that keeps one for a
+   * stream whose reader does not read on. Default: 1000.
+   */
   warnHeldMs?: number | undefined
+  /**
+   * Milliseconds after which a stream of rows (`em().stream()`) is ended whose reader does not read on, such as the client of
+   * a streamed reply. The reply breaks off. Default: none.
+   */
+  streamTimeout?: number | undefined
 }
 
 /** What `runInContext()` takes. */
@@ -105,6 +113,8 @@ export interface RouteOrmOptions {
   shouldCommit?: ShouldCommit | undefined
   /** Default: the plugin's. */
   onAbort?: OnAbort | undefined
+  /** Default: the plugin's. */
+  streamTimeout?: number | undefined
 }
 
 export interface TransactionOptions {
@@ -123,6 +133,7 @@ export interface RouteSettings extends TransactionOptions {
   readonly beforeCommit?: BeforeCommit | undefined
   readonly onAbort: OnAbort
   readonly warnHeldMs: number
+  readonly streamTimeout: number
 }
 
 export interface PluginSettings {
@@ -143,6 +154,7 @@ const ORM: Check = [ORM_OPTION, value => typeof value === 'function' || isPromis
 const OPEN_ORM: Check = ['a MikroORM with an SQL driver (not its em), or an array of them', isOrms]
 const ON_ABORT: Check = ["'rollback' or 'commit'", value => value === 'rollback' || value === 'commit']
 const MILLISECONDS: Check = ['a number of milliseconds, 0 or more', value => typeof value === 'number' && value >= 0]
+const TIMEOUT: Check = ['a number of milliseconds, more than 0', value => typeof value === 'number' && value > 0]
 const NAME: Check = ['a string', value => typeof value === 'string']
 const SIGNAL: Check = ['an AbortSignal', value => value instanceof AbortSignal]
 const EXISTING: Check = ["'commit', 'rollback', 'join' or 'reject'", value => ['commit', 'rollback', 'join', 'reject'].includes(value)]
@@ -157,10 +169,11 @@ const PLUGIN_OPTIONS: Record<keyof ContextOrmOptions, Check> = {
   onAbort: ON_ABORT,
   statusCodes: BOOLEAN,
   closeTimeout: MILLISECONDS,
-  warnHeldMs: MILLISECONDS
+  warnHeldMs: MILLISECONDS,
+  streamTimeout: TIMEOUT
 }
 const ROUTE_OPTIONS: Record<keyof RouteOrmOptions, Check> = {
-  transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, shouldCommit: FUNCTION, onAbort: ON_ABORT
+  transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, shouldCommit: FUNCTION, onAbort: ON_ABORT, streamTimeout: TIMEOUT
 }
 const RUN_OPTIONS: Record<keyof RunOptions, Check> = {
   orm: OPEN_ORM, transaction: TRANSACTION, isolationLevel: ISOLATION_LEVEL, readOnly: BOOLEAN, name: NAME, signal: SIGNAL
@@ -182,9 +195,9 @@ export function checkPluginOptions (options: ContextOrmOptions): PluginSettings 
   if (options.orm === undefined) throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM_OPTION, 'nothing')
   const {
     transaction = 'on-write', shouldCommit = isSuccess, beforeCommit, onAbort = 'rollback',
-    statusCodes = true, closeTimeout = 10_000, warnHeldMs = 1000
+    statusCodes = true, closeTimeout = 10_000, warnHeldMs = 1000, streamTimeout = Infinity
   } = options
-  return { routes: Object.freeze({ transaction, shouldCommit, beforeCommit, onAbort, warnHeldMs }), statusCodes, closeTimeout }
+  return { routes: Object.freeze({ transaction, shouldCommit, beforeCommit, onAbort, warnHeldMs, streamTimeout }), statusCodes, closeTimeout }
 }
 
 /** The settings of a route, or `false` if it wants no context; throws `FST_ORM_BAD_OPTION`. */
@@ -195,9 +208,9 @@ export function checkRouteOptions (route: string, options: RouteOrmOptions | fal
   }
   check(`${route}, config.orm`, options, ROUTE_OPTIONS)
 
-  const { shouldCommit = defaults.shouldCommit, onAbort = defaults.onAbort } = options
+  const { shouldCommit = defaults.shouldCommit, onAbort = defaults.onAbort, streamTimeout = defaults.streamTimeout } = options
   const transaction = transactionOptions(`${route}, config.orm`, options, defaults.transaction)
-  return Object.freeze({ ...defaults, ...transaction, shouldCommit, onAbort })
+  return Object.freeze({ ...defaults, ...transaction, shouldCommit, onAbort, streamTimeout })
 }
 
 /** The settings of a `runInContext()`; throws `FST_ORM_BAD_OPTION`. */

@@ -1,9 +1,10 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import { constants, type Http2ServerResponse } from 'node:http2'
+import { breakConnection, isHttp2 } from './broken-reply.ts'
 import { Context } from './context.ts'
 import type { Databases } from './databases.ts'
 import type { ContextDescription } from './events.ts'
+import { FirstChunk } from './first-chunk.ts'
 import type { RouteSettings, TransactionOptions } from './options.ts'
 import type { Route } from './routes.ts'
 import type { ContextEntityManager } from './types.ts'
@@ -22,18 +23,20 @@ export class ContextOfRequest extends Context {
   readonly #method: string
   protected readonly waitsForStatements = false
   #reply: FastifyReply | undefined
+  /** Until it has closed. */
+  #raw: FastifyReply['raw'] | undefined
   #log: FastifyReply['log'] | undefined
   #requestId: string | undefined
   /** The client has left, and the handler may finish. */
   #isClosed = false
+  /** What the commit waits for, until the context has ended. */
+  #firstChunk: FirstChunk | undefined
 
   /** A reply is on its way through our hooks, and waits for the database. */
   isReplying = false
 
   /** A reply has come to the onSend hooks, which say in headers what its payload is. */
   hasSetOut = false
-
-  #hasWritten = false
 
   constructor (databases: Databases, route: Route, request: FastifyRequest, reply: FastifyReply) {
     super(databases)
@@ -61,22 +64,22 @@ export class ContextOfRequest extends Context {
     return (this.#route.settings as RouteSettings).shouldCommit
   }
 
-  /** Has committed what its reply speaks of, and that was more than reads. */
-  get hasCommittedWrites (): boolean {
-    return this.#hasWritten && this.ending === 'reply' && this.outcome === 'committed'
-  }
-
-  override noteWrite (): void {
-    this.#hasWritten = true
-    super.noteWrite()
-  }
-
   get description (): ContextDescription {
     return { kind: 'request', method: this.#method, route: this.#route.url, requestId: this.#requestId ?? this.#reply?.request.id }
   }
 
   get warnHeldMs (): number {
     return (this.#route.settings as RouteSettings).warnHeldMs
+  }
+
+  get streamTimeout (): number {
+    return (this.#route.settings as RouteSettings).streamTimeout
+  }
+
+  /** Of a reply that is on its way, a part would be missing: the client has to see that, even if it reads nothing any more. */
+  override onStreamTimeout (error: Error): void {
+    super.onStreamTimeout(error)
+    if (this.outcome !== undefined && this.#raw?.headersSent === true) breakConnection(this.#raw)
   }
 
   /** The client has to go, or `app.close()` would wait for the handler. */
@@ -90,13 +93,30 @@ export class ContextOfRequest extends Context {
     return this.#log ?? this.#reply?.log
   }
 
+  /** A reply that is a stream may be the first to use the context, after its end: for its log, and until it closes. */
+  expectStream (): void {
+    if (this.ending === undefined) this.onFirstUse()
+  }
+
+  /** For a reply that is a stream, before its commit. */
+  awaitFirstChunk (): FirstChunk {
+    this.#firstChunk = new FirstChunk()
+    return this.#firstChunk
+  }
+
+  override hastenCommit (): Promise<void> | undefined {
+    return this.isSettledByCaller ? undefined : this.#firstChunk?.hasten()
+  }
+
   /** The safety net: whatever has not ended the context before the response closes, this does. */
   protected onFirstUse (): void {
     const reply = this.#reply!
     const { raw, log } = reply
+    this.#raw = raw
     this.#log = log
     this.#requestId = reply.request.id
     const onClose = (): void => {
+      this.#raw = undefined
       if (this.ending !== undefined && !this.isRunning) return this.release() // as most are, by then
       const ending = isSent(raw) ? 'close' : 'abort'
       // nothing commits after reply.hijack(), and so it would never end
@@ -104,11 +124,13 @@ export class ContextOfRequest extends Context {
         this.#isClosed = true
         return
       }
-      // that a websocket closes is how it ends, and nobody's abort
-      if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
-        log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
+      if (this.ending === undefined) {
+        // that a websocket closes is how it ends, and nobody's abort
+        if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
+          log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
+        }
+        this.run(() => this.rollback(ending)) // never rejects
       }
-      if (this.ending === undefined) this.run(() => this.rollback(ending)) // never rejects
       if (this.isRunning) this.#isClosed = true // a hook after the commit may still read
       else this.release()
     }
@@ -120,6 +142,8 @@ export class ContextOfRequest extends Context {
   /** A timer may keep the context alive for long, and must not keep the request as well. */
   protected onEnd (): void {
     this.#reply = undefined
+    this.#firstChunk?.end()
+    this.#firstChunk = undefined
   }
 
   protected emAround (): undefined {}
@@ -136,14 +160,4 @@ export class ContextOfRequest extends Context {
 /** Whether a response that has closed is complete. HTTP/2's has no `writableFinished` of that meaning (Node 24). */
 function isSent (raw: FastifyReply['raw']): boolean {
   return isHttp2(raw) ? raw.writableEnded : raw.writableFinished
-}
-
-/** For a reply that must not go on: the client sees that it is not complete. */
-export function breakConnection (raw: FastifyReply['raw']): void {
-  if (isHttp2(raw)) raw.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-  else raw.destroy()
-}
-
-function isHttp2 (raw: unknown): raw is Http2ServerResponse {
-  return (raw as Partial<Http2ServerResponse>).stream !== undefined
 }

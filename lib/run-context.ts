@@ -20,6 +20,7 @@ export class ContextOfRun extends Context {
   readonly log: FastifyBaseLogger | undefined
   readonly description: ContextDescription
   readonly warnHeldMs: number
+  readonly streamTimeout: number
 
   constructor (databases: Databases, { name, signal, ...options }: RunSettings, around: Context | undefined) {
     super(databases)
@@ -28,6 +29,7 @@ export class ContextOfRun extends Context {
     this.#signal = signal
     this.log = around?.log
     this.warnHeldMs = around?.warnHeldMs ?? Infinity
+    this.streamTimeout = around?.streamTimeout ?? Infinity
     this.description = { kind: around === undefined ? 'run' : 'branch', name, requestId: around?.description.requestId }
     this.#stem = around?.databases === databases ? around : undefined
     this.beforeCommit = this.#stem?.beforeCommit

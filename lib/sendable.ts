@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { isNodeStream, isResponse } from './streamed-reply.ts'
 
 /**
  * These throw what Fastify 5.12 would throw once all hooks are done, and with them the commit: a request that cannot be
@@ -11,8 +12,9 @@ export function assertPayload (reply: FastifyReply, payload: unknown): void {
   if (typeof payload === 'string') return
   const body = isResponse(payload) ? bodyOf(reply, payload) : payload
   if (!isBody(body)) throw new TypeError(`A reply cannot be sent whose payload is neither a string nor a buffer nor a stream, but of type ${typeof body}`)
-  if ((body as ReadableStream | null)?.locked === true || (body as NodeJS.ReadableStream & { errored?: unknown } | null)?.errored != null) {
-    throw new TypeError('A stream cannot be sent that somebody reads already, or that has failed', { cause: (body as { errored?: unknown }).errored })
+  const { locked, errored, readableAborted } = (body ?? {}) as { locked?: boolean, errored?: unknown, readableAborted?: boolean }
+  if (locked === true || errored != null || readableAborted === true) {
+    throw new TypeError('A stream cannot be sent that somebody reads already, that has failed, or that was destroyed', { cause: errored })
   }
 }
 
@@ -27,10 +29,6 @@ export function assertHeaders (reply: FastifyReply): void {
   }
 }
 
-function isResponse (payload: unknown): payload is Response {
-  return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
-}
-
 function bodyOf (reply: FastifyReply, response: Response): unknown {
   if (response.bodyUsed) throw new TypeError('A Response cannot be sent whose body has been read already')
   reply.code(response.status)
@@ -38,18 +36,5 @@ function bodyOf (reply: FastifyReply, response: Response): unknown {
 }
 
 function isBody (body: any): boolean {
-  return body == null || Buffer.isBuffer(body) ||
-    typeof body.pipe === 'function' || typeof body.getReader === 'function'
-}
-
-/**
- * Listens to a stream until Fastify does, which is when the reply is committed: an `error` that nobody hears would end
- * the process. What the function returns throws the error, if there was one.
- */
-export function watchStream (payload: any): () => void {
-  let failure: { error: unknown } | undefined
-  if (typeof payload?.pipe === 'function' && typeof payload.on === 'function') {
-    payload.on('error', (error: unknown) => { failure ??= { error } })
-  }
-  return () => { if (failure !== undefined) throw failure.error }
+  return body == null || Buffer.isBuffer(body) || isNodeStream(body) || typeof body.getReader === 'function'
 }

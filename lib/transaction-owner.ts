@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { ConnectionUser } from './connection-wait.ts'
 import type { Savepoint } from './savepoint.ts'
 
@@ -7,6 +8,13 @@ export interface TransactionOwner extends ConnectionUser {
   readonly outcome?: string | undefined
   /** It was ended because nobody waits for it any more. */
   readonly isAborted: boolean
+  readonly log?: FastifyBaseLogger | undefined
+  /** Milliseconds after which it is worth a warning that a stream keeps its connection for a reader that does not read on. */
+  readonly warnHeldMs: number
+  /** Milliseconds after which such a stream is ended. */
+  readonly streamTimeout: number
+  /** One was. */
+  onStreamTimeout (error: Error): void
   /** Logs what has failed after the outcome was decided. */
   report (error: unknown, message: string): void
   /** A statement that is not provably a read is run. */
@@ -27,6 +35,11 @@ export function ownerBeside (context: TransactionOwner): TransactionOwner {
     get caller () { return context.caller },
     get outcome () { return context.outcome },
     get isAborted () { return context.isAborted },
+    get log () { return context.log },
+    warnHeldMs: context.warnHeldMs,
+    streamTimeout: context.streamTimeout,
+    onStreamTimeout: error => context.onStreamTimeout(error),
+    hastenCommit: () => context.hastenCommit(),
     connectionsOf: () => 0,
     report: (error, message) => context.report(error, message),
     noteWrite () {},

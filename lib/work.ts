@@ -26,6 +26,8 @@ interface Settling {
 /** What a context in use has: its units of work, which are flushed, committed and rolled back together, and its hooks. */
 export class Work {
   readonly hooks: CommitHooks = new CommitHooks()
+  /** The last commit has found something to do, which is done. */
+  hasCommitted = false
   /** For `atomic()`, one after the other. */
   readonly atomics: Turns = new Turns()
   readonly #owner: Context
@@ -135,6 +137,7 @@ export class Work {
       const rest = units.filter(unit => !committed.includes(unit))
       throw partialCommit(this.#owner.name, committed.map(unit => unit.name), rest.map(unit => unit.name), error)
     }
+    this.hasCommitted = last && committed.length > 0
   }
 
   /** Somebody writes, perhaps beside an `atomic()` that is running. */
@@ -206,6 +209,11 @@ export class Work {
     for (const unit of this.#units) unit.closeIdle()
   }
 
+  /** The caller is part of a commit or rollback. */
+  get isSettledByCaller (): boolean {
+    return this.isSettling && settling.has(this)
+  }
+
   /** Somebody is committing or rolling back. */
   get isSettling (): boolean {
     return this.#settling !== undefined
@@ -271,7 +279,7 @@ export class Work {
 
   /** A hook before the commit would wait for itself. */
   assertNotSettling (what: string): void {
-    if (this.isSettling && settling.has(this)) this.#refuse(what, 'the commit that it is called in')
+    if (this.isSettledByCaller) this.#refuse(what, 'the commit that it is called in')
   }
 
   /** For the last commit: nothing is committed in half. (A reply from inside commits what there is so far.) */

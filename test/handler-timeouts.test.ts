@@ -26,3 +26,22 @@ onEachDatabase('a handlerTimeout that is over while an error is rolled back harm
   t.strictSame(await titles(), [])
   await assertNoStrayErrors()
 })
+
+onEachDatabase('a handlerTimeout after a flush is nobody\'s hijacked reply, also if the response closes before the rollback has ended', async (t, { orm, titles, taken }) => {
+  const closed = Promise.withResolvers<void>()
+  orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionRollback () { await closed.promise }
+  })
+  const { get, log } = await startServer(t, { orm }, app => {
+    app.get('/', { handlerTimeout: 200 }, async (_request, reply) => {
+      reply.raw.on('close', () => setImmediate(closed.resolve))
+      await em().insert(Book, { title: 'Emma' })
+      await closed.promise
+    })
+  })
+  t.equal((await get('/')).status, 503)
+  await closed.promise
+  await until(() => taken() === 0)
+  t.strictSame(await titles(), [])
+  t.strictSame(log.filter(({ msg }) => msg.includes('hijack')), [])
+})

@@ -28,14 +28,15 @@ onSqlite('each mistake in the options says what is wrong with it', async (t, { o
     [{ orm, transaction: true }, /"transaction" takes 'on-write', 'on-query' or false, got true \(boolean\)/],
     [{ orm, transaction: 'onWrite' }, /"transaction" takes .*, got 'onWrite' \(string\)/],
     [{ orm, shouldCommit: 200 }, /"shouldCommit" takes a function, got 200 \(number\)/],
-    [{ orm, shouldcommit: () => true }, /"shouldcommit" takes no value, as there is no such option \(there are orm, transaction, shouldCommit, beforeCommit, onAbort, statusCodes, closeTimeout, warnHeldMs\), got \[Function: shouldcommit\]/],
+    [{ orm, shouldcommit: () => true }, /"shouldcommit" takes no value, as there is no such option \(there are orm, transaction, shouldCommit, beforeCommit, onAbort, statusCodes, closeTimeout, warnHeldMs, streamTimeout\), got \[Function: shouldcommit\]/],
     [{ orm, toString: 1 }, /"toString" takes no value/],
     [{ orm, beforeCommit: true }, /"beforeCommit" takes a function, got true \(boolean\)/],
     [{ orm, onAbort: 'ignore' }, /"onAbort" takes 'rollback' or 'commit', got 'ignore' \(string\)/],
     [{ orm, statusCodes: 409 }, /"statusCodes" takes true or false, got 409 \(number\)/],
     [{ orm, closeTimeout: '10s' }, /"closeTimeout" takes a number of milliseconds, 0 or more, got '10s' \(string\)/],
     [{ orm, closeTimeout: -1 }, /"closeTimeout" takes .*, got -1 \(number\)/],
-    [{ orm, warnHeldMs: NaN }, /"warnHeldMs" takes .*, got NaN \(number\)/]
+    [{ orm, warnHeldMs: NaN }, /"warnHeldMs" takes .*, got NaN \(number\)/],
+    [{ orm, streamTimeout: 0 }, /"streamTimeout" takes a number of milliseconds, more than 0, got 0 \(number\)/]
   ]
   for (const [options, message] of mistakes) {
     await t.rejects(register(t as Tap, options), { code: 'FST_ORM_BAD_OPTION', statusCode: 500, message }, String(message))
@@ -48,7 +49,7 @@ onSqlite('each mistake in a route\'s config says which route it is', async (t, {
   const mistakes: [orm: unknown, message: RegExp][] = [
     [true, /route GET \/x: the option "config.orm" takes an object, or false for no context, got true \(boolean\)/],
     [null, /"config.orm" takes .*, got null \(null\)/],
-    [{ isolation: 'serializable' }, /route GET \/x, config.orm: the option "isolation" takes no value, as there is no such option \(there are transaction, isolationLevel, readOnly, shouldCommit, onAbort\)/],
+    [{ isolation: 'serializable' }, /route GET \/x, config.orm: the option "isolation" takes no value, as there is no such option \(there are transaction, isolationLevel, readOnly, shouldCommit, onAbort, streamTimeout\)/],
     [{ isolationLevel: 'strict' }, /"isolationLevel" takes one of 'read uncommitted', .*'serializable', got 'strict' \(string\)/],
     [{ readOnly: 'yes' }, /"readOnly" takes true or false, got 'yes' \(string\)/],
     [{ transaction: 'always' }, /"transaction" takes .*, got 'always' \(string\)/],

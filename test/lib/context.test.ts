@@ -17,6 +17,7 @@ class ContextOfTest extends Context {
   readonly log = undefined
   readonly description = { kind: 'run' as const }
   readonly warnHeldMs = Infinity
+  readonly streamTimeout = Infinity
 
   protected onFirstUse (): void {
     this.events.push('first use')

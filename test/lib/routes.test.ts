@@ -4,7 +4,7 @@ import type { Ends, SendHook } from '../../lib/route-records.ts'
 import { untilCompleted } from '../../lib/route-records.ts'
 import { Routes } from '../../lib/routes.ts'
 
-const DEFAULTS = { transaction: 'on-write', shouldCommit: () => true, beforeCommit: undefined, onAbort: 'rollback', warnHeldMs: 1000 } as const
+const DEFAULTS = { transaction: 'on-write', shouldCommit: () => true, beforeCommit: undefined, onAbort: 'rollback', warnHeldMs: 1000, streamTimeout: Infinity } as const
 
 t.test('a route is completed with its first request, once, and its settings are known', async t => {
   const calls: string[] = []
