@@ -11,7 +11,8 @@ onEachDatabase('a transaction that a statement of its own would end is refused',
   const sandbox = await createSandbox(orm)
   await sandbox.em.insert(Book, { title: 'arranged; commit' })
   const dump = "insert into book (title, stock) values ('dumped', 1); commit"
-  for (const statement of ['commit', ' COMMIT work', 'end', 'rollback', 'abort', '/* a */ begin', 'start transaction', '-- done\ncommit', '/* /* */ */ commit', "select E'\\''; commit; --'", 'select 1; -- done\ncommit', dump]) {
+  const inPostgres = ['abort', '/* /* */ */ commit', "select E'\\''; commit; --'"] // SQLite has no such command, comment or string
+  for (const statement of ['commit', ' COMMIT work', 'end', 'rollback', '/* a */ begin', 'start transaction', '-- done\ncommit', 'select 1; -- done\ncommit', dump, ...kind === 'postgresql' ? inPostgres : []]) {
     const refused = { code: 'FST_ORM_SANDBOX_REFUSED' }
     await t.rejects(sandbox.em.getConnection().executeDump(statement), refused, statement)
     await t.rejects(sandbox.run(() => orm.em.getConnection().executeDump(statement)), refused, statement)
