@@ -66,7 +66,8 @@ export class AutocommitReads {
           assertWanted()
           return await this.#statements.run(connection, use)
         } finally {
-          connection.release()
+          const released = connection.release()
+          if (released !== undefined) await released
         }
       })
     } finally {

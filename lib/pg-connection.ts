@@ -60,10 +60,11 @@ export class PgConnection implements DatabaseConnection {
   }
 
   /** Gives it back to the pool, which closes it if it is not known to be well. */
-  release (error?: unknown): void {
+  release (error?: unknown): Promise<void> | undefined {
     const release = (): void => this.client.release(this.#lost ?? (error instanceof Error ? error : undefined))
-    if (this.#cancelled === undefined) release()
-    else this.#cancelled.then(release)
+    if (this.#cancelled !== undefined) return this.#cancelled.then(release)
+    release()
+    return undefined
   }
 
   protected async send (sql: string, parameters?: readonly unknown[]): Promise<PgResult | PgResult[]> {

@@ -77,8 +77,8 @@ export class PgTransaction extends PinnedTransaction {
     await this.connection.command('rollback')
   }
 
-  protected giveBack (error?: unknown): void {
-    this.connection.release(error)
+  protected giveBack (error?: unknown): Promise<void> | undefined {
+    return this.connection.release(error)
   }
 }
 

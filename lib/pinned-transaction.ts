@@ -50,7 +50,7 @@ export abstract class PinnedTransaction {
   protected abstract sendCommit (): Promise<unknown>
   protected abstract sendRollback (): Promise<unknown>
   /** Gives the connection back; with an `error`, it is not known to be well. */
-  protected abstract giveBack (error?: unknown): Promise<void> | void
+  protected abstract giveBack (error?: unknown): Promise<void> | undefined
 
   /** Why it has not begun, of one whose first statement was to bring `BEGIN` along. */
   get beginError (): unknown {

@@ -16,9 +16,9 @@ export class RunningStatements {
   readonly #running: Running[] = []
   #cancelled: Promise<unknown> | undefined
 
-  /** Settled when they are done. */
+  /** Settled when they are done, and nothing is on its way any more that cancels them. */
   get done (): Promise<unknown> {
-    return Promise.allSettled(this.#running.map(({ statement }) => statement))
+    return Promise.allSettled([...this.#running.map(({ statement }) => statement), this.#cancelled])
   }
 
   /** Settled when the database has been told what to cancel: a cancellation that is on its way may hit what comes next. */

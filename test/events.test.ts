@@ -164,7 +164,7 @@ onEachDatabase('the request\'s logger gets a debug line with the same', async (t
 })
 
 onPostgres('a connection that is held for long is warned of', async (t, { orm }) => {
-  const { post, log } = await startServer(t, { orm, warnHeldMs: 100 }, app => {
+  const { post, log } = await startServer(t, { orm, warnHeldMs: 1000 }, app => {
     app.post('/:ms', async request => {
       await em().insert(Book, { title: (request.params as any).ms })
       await (em() as any).execute(`select pg_sleep(${Number((request.params as any).ms) / 1000})`)
@@ -173,7 +173,7 @@ onPostgres('a connection that is held for long is warned of', async (t, { orm })
   })
   await post('/0')
   t.strictSame(log, [])
-  await post('/150')
-  t.match(log, [{ level: 40, reqId: 'req-2', msg: /^POST \/:ms has held a connection to "default" for 1\d\d ms by its transaction\. Do what is slow before the first write, or after commit\(\)/ }])
+  await post('/1200')
+  t.match(log, [{ level: 40, reqId: 'req-2', msg: /^POST \/:ms has held a connection to "default" for 1\d\d\d ms by its transaction\. Do what is slow before the first write, or after commit\(\)/ }])
   t.equal(log.length, 1)
 })

@@ -7,8 +7,9 @@ import { startServer } from './support/server.ts'
 onEachDatabase('what changes an entity while a flush updates it is updated by the next flush', async (t, { orm, observe }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/parallel', async () => {
-      await Promise.all([1, 2, 3].map(async () => {
-        const book = await em().findOneOrFail(Book, { title: 'Emma' })
+      const book = await em().findOneOrFail(Book, { title: 'Emma' })
+      await Promise.all([1, 2, 3].map(async turn => {
+        for (let i = 0; i < turn; i++) await setImmediate()
         book.stock -= 1
         await em().flush()
       }))
