@@ -44,7 +44,7 @@ onPostgres('an app that was not passed to allowSandboxes() ignores the headers',
   t.strictSame(await titles(), ['Emma'])
 })
 
-onPostgres('a sandbox has the databases that it was given, and no others', async (t, { orm, another, taken }) => {
+onPostgres('a sandbox has the databases that it was given, and no others', async (t, { orm, kind, unconnected, another, taken }) => {
   const reporting = await another({ contextName: 'reporting' })
   const app = Fastify()
   t.teardown(() => app.close())
@@ -76,8 +76,8 @@ onPostgres('a sandbox has the databases that it was given, and no others', async
   t.equal(await one.em.count(Book), 1)
   await one.rollback()
 
-  const lost = await another({ contextName: 'lost' })
-  await lost.close()
+  const nowhere = kind === 'postgresql' ? { clientUrl: 'postgresql://127.0.0.1:1/lost' } : { dbName: '/nowhere/lost.sqlite' }
+  const lost = await unconnected({ contextName: 'lost', ...nowhere })
   await t.rejects(createSandbox([orm, lost]))
   t.equal(taken(), 0, 'what had begun is rolled back')
 })
