@@ -48,9 +48,14 @@ t.test('the quick start runs, and does what it says', async t => {
     if (url !== undefined) break
   }
   app.stdout.resume()
-  const send = async (method: string, path: string, body?: object): Promise<unknown> => (await fetch(url + path, {
+  const send = async (method: string, path: string, body?: object): Promise<any> => (await fetch(url + path, {
     method, body: JSON.stringify(body), headers: body === undefined ? {} : { 'content-type': 'application/json' }
   })).json()
+  for (const body of [undefined, {}, { title: '' }, { title: { of: 'a book' } }]) {
+    t.match(await send('POST', '/books', body), { statusCode: 400, code: 'FST_ERR_VALIDATION' })
+    t.match(await send('PATCH', '/books/1', body), { statusCode: 400, code: 'FST_ERR_VALIDATION' })
+  }
+  t.match(await send('PATCH', '/books/first', { title: 'Emma' }), { statusCode: 400 })
   t.strictSame(await send('POST', '/books', { title: 'Ema' }), { id: 1, title: 'Ema', stock: 3 })
   t.strictSame(await send('PATCH', '/books/1', { title: 'Emma' }), { id: 1, title: 'Emma', stock: 3 })
   t.strictSame(await send('GET', '/books'), [{ id: 1, title: 'Emma', stock: 3 }])
@@ -227,17 +232,23 @@ t.test('the tables of options are those of the code', async t => {
   t.strictSame(rows('`runInContext`'), await known(() => runInContext({ orm, unknown: 1 } as any, () => {})))
 })
 
-t.test('links lead somewhere', async t => {
+t.test('links lead somewhere, also from the package, which has neither the examples nor the benchmarks', async t => {
+  const { homepage, files: published } = JSON.parse(await read('package.json'))
+  const home = homepage.replace('#readme', '')
+  const ofHome = new RegExp(`^${home.replace('github.com', '(?:github|raw\\.githubusercontent)\\.com')}/(?:(?:blob|tree)/)?HEAD/`)
   const anchors = (page: string): string[] => [...page.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title!.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
   const files = ['README.md', 'docs/contexts.md', 'docs/coming-from.md', 'docs/observing.md', 'docs/testing.md']
-  let count = 0
+  const counts = { package: 0, home: 0 }
   for (const file of files) {
-    for (const [, path, anchor] of (await read(file)).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
-      const target = path === '' ? file : join(dirname(file), path!)
+    for (const [, path, anchor] of (await read(file)).matchAll(/\]\(([^)#]*)(?:#([^)]+))?\)/g)) {
+      const isOfHome = ofHome.test(path!)
+      if (!isOfHome && /^https?:/.test(path!)) continue
+      const target = isOfHome ? path!.replace(ofHome, '') : path === '' ? file : join(dirname(file), path!)
       t.ok(existsSync(new URL(`../${target}`, import.meta.url)), `${file}: ${target}`)
       if (anchor !== undefined) t.ok(anchors(await read(target)).includes(anchor), `${file}: ${target}#${anchor}`)
-      count++
+      if (!isOfHome) t.ok(['README.md', ...published].some(name => target === name || target.startsWith(`${name}/`)), `${file}: ${target} is published`)
+      counts[isOfHome ? 'home' : 'package']++
     }
   }
-  t.ok(count > 10)
+  t.ok(counts.package > 10 && counts.home > 10, JSON.stringify(counts))
 })

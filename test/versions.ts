@@ -1,0 +1,59 @@
+/**
+ * `npm run test:versions -- lowest` (or `newest`) runs the tests with the lowest versions of the peer dependencies that
+ * package.json allows, or with the newest ones that the registry has, in a copy of the checkout. Further arguments go to
+ * tap: `npm run test:versions -- newest test/routes.test.ts`. By default it is what sees Fastify and MikroORM from outside.
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** They look at this project itself, or take long, and tell nothing of a version. */
+const LEFT_OUT = ['bench', 'dead-servers', 'installation', 'readme', 'soak'].map(name => `test/${name}.test.ts`)
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const [which, ...chosen] = process.argv.slice(2)
+if (which !== 'lowest' && which !== 'newest') {
+  console.error('Usage: npm run test:versions -- lowest|newest [files]')
+  process.exit(2)
+}
+
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const ranges: Record<string, string> = manifest.peerDependencies
+const versions: Record<string, string> = {}
+for (const name of Object.keys(manifest.devDependencies)) {
+  const range = ranges[name.replace(/^@mikro-orm\/.*/, '@mikro-orm/core')]
+  if (range !== undefined) versions[name] = which === 'lowest' ? range.replace('^', '') : newestOf(name, range)
+}
+versions.pg = view(`@mikro-orm/postgresql@${versions['@mikro-orm/postgresql']}`, 'dependencies.pg') // the tests and MikroORM share it
+console.log(Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', '))
+
+const copy = mkdtempSync(join(tmpdir(), 'fastify-context-orm-versions-'))
+process.once('exit', () => rmSync(copy, { recursive: true, force: true }))
+const tracked = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+for (const file of tracked.split('\0').filter(Boolean)) cpSync(join(root, file), join(copy, file))
+// MikroORM's packages ask for one another in exactly their own version, and the newest of each are not always of one
+const { '@mikro-orm/core': core, '@mikro-orm/sql': sql } = versions
+writeFileSync(join(copy, 'package.json'), JSON.stringify({
+  ...manifest,
+  devDependencies: { ...manifest.devDependencies, ...versions },
+  overrides: { '@mikro-orm/core': core, '@mikro-orm/sql': sql }
+}, null, 2))
+run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'])
+
+const files = chosen.length > 0 ? chosen : globSync('test/*.test.ts', { cwd: copy }).filter(file => !LEFT_OUT.includes(file)).sort()
+run('npm', ['test', '--', '--disable-coverage', ...files])
+
+function newestOf (name: string, range: string): string {
+  return ([] as string[]).concat(JSON.parse(view(`${name}@${range}`, 'version', '--json'))).at(-1)!
+}
+
+function view (...args: string[]): string {
+  return execFileSync('npm', ['view', ...args], { cwd: tmpdir(), encoding: 'utf8' }).trim()
+}
+
+function run (command: string, args: string[]): void {
+  const { status } = spawnSync(command, args, { cwd: copy, stdio: 'inherit', env: { ...process.env, MIKRO_ORM_ALLOW_VERSION_MISMATCH: '1' } })
+  if (status !== 0) process.exit(status ?? 1)
+}
