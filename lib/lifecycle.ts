@@ -11,7 +11,7 @@ import type { Route, Routes } from './routes.ts'
 import { joinSandbox } from './sandboxes.ts'
 import { assertHeaders, assertPayload } from './sendable.ts'
 import { StreamedReply, streamOf } from './streamed-reply.ts'
-import { destroyStream, dropPayloadHeaders } from './unsent-payload.ts'
+import { dropPayloadHeaders } from './unsent-payload.ts'
 import type { ContextEntityManager } from './types.ts'
 
 /**
@@ -198,7 +198,7 @@ function untilReplied<T> (context: ContextOfRequest, working: Promise<T>): Promi
 }
 
 function dropReply (payload: unknown): Promise<never> {
-  destroyStream(payload)
+  StreamedReply.of(payload)?.discard()
   return never()
 }
 

@@ -66,8 +66,6 @@ export function pgPoolOf (connection: AbstractSqlConnection): PgPool | null | un
 
 /** Of a MikroORM that is closed and opened again, Kysely is another, and so is the pool. */
 export async function findPgPool (em: SqlEntityManager, connection: AbstractSqlConnection): Promise<PgPool | null> {
-  const known = pgPoolOf(connection)
-  if (known !== undefined) return known
   const pool = needsKysely(em, connection) ? null : await nativePoolOf(connection)
   const client = connection.getClient()
   // Kysely 0.29 closes the pool only if it has been asked for a connection

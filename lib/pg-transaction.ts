@@ -155,12 +155,8 @@ class BeginningConnection extends PgConnection {
       this.beginError = error
       throw error
     }
-    if (isAnswer(error) && await this.#isIdle()) {
-      // a text that PostgreSQL cannot parse begins nothing: it shall fail in the transaction, like any other statement
-      if (error.code !== CANCELLED) return await this.#executeAfterBegin(query)
-      this.beginError = error
-      throw error
-    }
+    // a text that PostgreSQL cannot parse begins nothing: it shall fail in the transaction, like any other statement
+    if (isAnswer(error) && error.code !== CANCELLED && await this.#isIdle()) return await this.#executeAfterBegin(query)
     this.#noteBegun() // also if nobody has answered, as with pg's `query_timeout`: BEGIN is on its way
     if (error.position !== undefined) error.position = String(Number(error.position) - this.beginning.length - 1)
     throw error

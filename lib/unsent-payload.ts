@@ -11,9 +11,3 @@ const PAYLOAD_HEADERS = [
 export function dropPayloadHeaders (reply: FastifyReply): void {
   for (const name of PAYLOAD_HEADERS) reply.removeHeader(name)
 }
-
-/** Of Node or of the web: nobody will read it. A web stream may refuse, which does no harm. */
-export function destroyStream (payload: any): void {
-  payload?.destroy?.()
-  Promise.allSettled([payload?.cancel?.()])
-}
