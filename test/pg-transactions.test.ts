@@ -70,6 +70,10 @@ onPostgres('an app that has MikroORM prepare connections works as any other, thr
   await until(async () => (await observe(`select 1 ${running}`)).length === 1)
   await observe(`select pg_terminate_backend(pid) ${running}`)
   await dies
+  await runInContext({ orm }, async () => {
+    em().setSessionContext({ variables: { 'app.tenant': 'Jane' } })
+    t.strictSame(await sql().execute("select current_setting('app.tenant') as tenant"), [{ tenant: 'Jane' }])
+  })
   await t.rejects(runInContext({ orm }, async () => {
     em().setSessionContext({ role: 'nobody that there is' })
     await write('lost')
