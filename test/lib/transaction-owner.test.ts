@@ -5,9 +5,21 @@ t.test('a transaction beside that of its context asks the context, and tells it 
   const told: string[] = []
   const tell = (name: string) => () => { told.push(name) }
   const context = {
-    name: 'POST /', outcome: 'committed', isAborted: true, caller: undefined, log: undefined, warnHeldMs: 1, streamTimeout: 2,
-    connectionsOf: () => 3, report: tell('report'), onStreamTimeout: tell('onStreamTimeout'), hastenCommit: tell('hastenCommit'),
-    noteWrite: tell('noteWrite'), hasBegun: tell('hasBegun'), untilSettled: tell('untilSettled'), wentBackTo: tell('wentBackTo')
+    name: 'POST /',
+    outcome: 'committed',
+    isAborted: true,
+    caller: undefined,
+    log: undefined,
+    warnHeldMs: 1,
+    streamTimeout: 2,
+    connectionsOf: () => 3,
+    report: tell('report'),
+    onStreamTimeout: tell('onStreamTimeout'),
+    hastenCommit: tell('hastenCommit'),
+    noteWrite: tell('noteWrite'),
+    hasBegun: tell('hasBegun'),
+    untilSettled: tell('untilSettled'),
+    wentBackTo: tell('wentBackTo')
   } as unknown as TransactionOwner
   const owner: any = ownerBeside(context)
   t.match(owner, { name: 'POST /', outcome: 'committed', isAborted: true, caller: undefined, log: undefined, warnHeldMs: 1, streamTimeout: 2 })
