@@ -1,16 +1,16 @@
-import './lib/node-version.ts'
-export { default } from './lib/plugin.ts'
-export { em, commit, rollback, beforeCommit, afterCommit, afterRollback } from './lib/current-context.ts'
-export { runInContext } from './lib/run-in-context.ts'
-export { atomic } from './lib/atomic.ts'
-export { switchable } from './lib/switchable.ts'
+import './lib/util/node-version.ts'
+export { default } from './lib/fastify/plugin.ts'
+export { em, commit, rollback, beforeCommit, afterCommit, afterRollback } from './lib/api/current-context.ts'
+export { runInContext } from './lib/api/run-in-context.ts'
+export { atomic } from './lib/api/atomic.ts'
+export { switchable } from './lib/databases/switchable.ts'
 export type {
   AtomicOptions, BeforeCommit, ContextOrmOptions, OnAbort, RouteOrmOptions, RunOptions, ShouldCommit, TransactionMode
-} from './lib/options.ts'
-export type { CommitHook } from './lib/commit-hooks.ts'
-export type { Ending, Outcome } from './lib/outcome.ts'
-export type { BegunEvent, ContextDescription, FailedEvent, SettledEvent } from './lib/events.ts'
-export type { SwitchableOptions, SwitchableOrm } from './lib/switchable.ts'
+} from './lib/options/options.ts'
+export type { CommitHook } from './lib/context/commit-hooks.ts'
+export type { Ending, Outcome } from './lib/context/outcome.ts'
+export type { BegunEvent, ContextDescription, FailedEvent, SettledEvent } from './lib/context/events.ts'
+export type { SwitchableOptions, SwitchableOrm } from './lib/databases/switchable.ts'
 export type {
   ContextEntityManager, DatabaseName, NamedEntityManager, Register, RegisteredOrm, RegisteredOrms
-} from './lib/types.ts'
+} from './lib/options/types.ts'

@@ -1,4 +1,4 @@
-import './lib/node-version.ts'
-export { createSandbox } from './lib/create-sandbox.ts'
-export { allowSandboxes } from './lib/allow-sandboxes.ts'
-export type { TestSandbox } from './lib/create-sandbox.ts'
+import './lib/util/node-version.ts'
+export { createSandbox } from './lib/sandbox/create-sandbox.ts'
+export { allowSandboxes } from './lib/sandbox/allow-sandboxes.ts'
+export type { TestSandbox } from './lib/sandbox/create-sandbox.ts'

@@ -1,5 +1,5 @@
 import { EntityManager } from '@mikro-orm/core'
-import { currentContext } from '../lib/context.ts'
+import { currentContext } from '../lib/context/context.ts'
 import { onEachDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 

@@ -1,10 +1,10 @@
 import { MikroORM } from '@mikro-orm/sqlite'
 import fc from 'fast-check'
 import t from 'tap'
-import { Context, currentContext } from '../../lib/context.ts'
-import type { Ending } from '../../lib/outcome.ts'
-import { Databases } from '../../lib/databases.ts'
-import type { TransactionOptions } from '../../lib/options.ts'
+import { Context, currentContext } from '../../lib/context/context.ts'
+import type { Ending } from '../../lib/context/outcome.ts'
+import { Databases } from '../../lib/databases/databases.ts'
+import type { TransactionOptions } from '../../lib/options/options.ts'
 import { Book, Author } from '../support/databases.ts'
 
 class ContextOfTest extends Context {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hold } from '../../lib/hold.ts'
+import { hold } from '../../lib/util/lease.ts'
 
 t.test('a resource stays lent until it is released, once', async t => {
   const events: string[] = []

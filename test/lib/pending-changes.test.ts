@@ -1,7 +1,7 @@
 import { defineEntity, p, Type, wrap, type EventSubscriber } from '@mikro-orm/core'
 import { SqlEntityManager } from '@mikro-orm/sqlite'
 import { em, runInContext } from '../../index.ts'
-import { hasPendingChanges } from '../../lib/pending-changes.ts'
+import { hasPendingChanges } from '../../lib/mikro-orm/pending-changes.ts'
 import { Author, Book, onSqlite, type Orm } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 

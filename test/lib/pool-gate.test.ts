@@ -3,7 +3,7 @@ import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import { PostgresDialect } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
-import { PoolGate } from '../../lib/pool-gate.ts'
+import { PoolGate } from '../../lib/transaction/pool-gate.ts'
 import { Author, Book } from '../support/databases.ts'
 
 async function gate (options: object): Promise<PoolGate> {

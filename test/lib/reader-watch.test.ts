@@ -1,7 +1,7 @@
 import t from 'tap'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
-import { ReaderWatch } from '../../lib/reader-watch.ts'
+import { ReaderWatch } from '../../lib/transaction/reader-watch.ts'
 
 function watchFor (warnMs: number, timeoutMs: number): { watch: ReaderWatch, calls: string[] } {
   const calls: string[] = []

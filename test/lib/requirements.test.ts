@@ -1,8 +1,8 @@
 import t from 'tap'
 import contextOrm, { runInContext } from '../../index.ts'
 import Fastify from 'fastify'
-import { checkNode } from '../../lib/node-version.ts'
-import { checkKysely } from '../../lib/requirements.ts'
+import { checkNode } from '../../lib/util/node-version.ts'
+import { checkKysely } from '../../lib/mikro-orm/requirements.ts'
 import { onSqlite } from '../support/databases.ts'
 
 t.test('a Node that is too old is refused in words', async t => {

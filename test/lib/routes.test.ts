@@ -1,8 +1,8 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import type { Ends, SendHook } from '../../lib/route-records.ts'
-import { untilCompleted } from '../../lib/route-records.ts'
-import { Routes } from '../../lib/routes.ts'
+import type { Ends, SendHook } from '../../lib/fastify/internals.ts'
+import { untilCompleted } from '../../lib/fastify/internals.ts'
+import { Routes } from '../../lib/fastify/routes.ts'
 
 const DEFAULTS = { transaction: 'on-write', shouldCommit: () => true, beforeCommit: undefined, onAbort: 'rollback', warnHeldMs: 1000, streamTimeout: Infinity } as const
 

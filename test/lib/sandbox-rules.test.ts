@@ -1,6 +1,6 @@
 import { BaseMySqlPlatform } from '@mikro-orm/sql'
 import t from 'tap'
-import { rulesOf } from '../../lib/sandbox-rules.ts'
+import { rulesOf } from '../../lib/sandbox/sandbox-rules.ts'
 
 t.test('on a database that is neither PostgreSQL nor SQLite, a savepoint is all that there is', async t => {
   const connection = { getPlatform: () => new BaseMySqlPlatform(), execute: () => t.fail('sends nothing') }

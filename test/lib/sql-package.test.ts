@@ -1,6 +1,6 @@
 import { BaseMySqlPlatform, BasePostgreSqlPlatform, Kysely, NodeSqliteDialect, SqlitePlatform, type Transaction } from '@mikro-orm/sql'
 import t from 'tap'
-import { isPostgres, isSqlite, subclassOfKysely } from '../../lib/sql-package.ts'
+import { isPostgres, isSqlite, subclassOfKysely } from '../../lib/drivers/sql-package.ts'
 
 t.test('a database is told by what its platform can do', async t => {
   const kindOf = (platform: unknown): boolean[] => {

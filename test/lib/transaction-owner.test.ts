@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ownerBeside, type TransactionOwner } from '../../lib/transaction-owner.ts'
+import { ownerBeside, type TransactionOwner } from '../../lib/transaction/transaction-owner.ts'
 
 t.test('a transaction beside that of its context asks the context, and tells it nothing of its own', async t => {
   const told: string[] = []

@@ -1,6 +1,6 @@
 import diagnostics from 'node:diagnostics_channel'
 import type { Test } from 'tap'
-import type { SettledEvent } from '../../lib/events.ts'
+import type { SettledEvent } from '../../lib/context/events.ts'
 
 /** What contexts say of their ends, until the test ends. */
 export function collectSettled (t: Test): SettledEvent[] {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Dialect } from '../../../lib/sql/dialect.ts'
-import { commandOf } from '../../../lib/statement.ts'
+import { commandOf } from '../../../lib/sql/statement.ts'
 
 const DIALECTS: Dialect[] = ['postgresql', 'mysql', 'sqlite', 'unknown']
 type Case = readonly [sql: string, command: string, ...where: Dialect[]]

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Dialect } from '../../../lib/sql/dialect.ts'
-import { commandOf, isModification, isRead, shorten } from '../../../lib/statement.ts'
+import { commandOf, isModification, isRead, shorten } from '../../../lib/sql/statement.ts'
 
 const DIALECTS: Dialect[] = ['postgresql', 'mysql', 'sqlite', 'unknown']
 /** What is repeated until it has the length, and what stands before and after it. */

@@ -1,0 +1,157 @@
+import type { MikroORM } from '@mikro-orm/core'
+import { keepResolvingInContexts, resolveInContexts } from './context-resolution.ts'
+import type { Context } from '../context/context.ts'
+import { FST_ORM_BAD_OPTION, FST_ORM_CLOSE_TIMEOUT, FST_ORM_CLOSING, FST_ORM_UNKNOWN_DATABASE } from '../errors.ts'
+import { isOrms, ORM_OPTION, PLUGIN, RUN, show, type ContextOrmOptions, type Orms } from '../options/options.ts'
+import { isSqlOrm, sourceOf, sourcesOf, type OrmSource } from '../options/orm-source.ts'
+import { runningContexts, untilNoneRuns } from '../context/running-contexts.ts'
+
+/** The databases of an app, or of a context outside of one: opened, found by name and closed. */
+export class Databases {
+  readonly #sources: readonly OrmSource[]
+  readonly #byName = new Map<string, OrmSource>()
+  readonly #unfinished = new Set<Promise<unknown>>()
+  #onClose: (() => unknown)[] = []
+  #isClosing = false
+  #closeTimer: NodeJS.Timeout | undefined
+  readonly #giveUp = Promise.withResolvers<void>()
+
+  /** Awaited before a context is opened; usually there is nothing to wait for. */
+  readonly beforeContext: (() => Promise<void>) | undefined
+
+  private constructor (where: string, orms: readonly object[]) {
+    this.#sources = sourcesOf(where, orms)
+    for (const source of this.#sources) this.#byName.set(source.name, source)
+    const moving = this.#sources.filter(({ beforeContext }) => beforeContext !== undefined)
+    if (moving.length > 0) this.beforeContext = async () => { for (const source of moving) await source.beforeContext!() }
+  }
+
+  /** Resolves the plugin's option `orm`. What a function makes is the app's to close, also if it is refused. */
+  static async open (option: ContextOrmOptions['orm']): Promise<Databases> {
+    const isOwner = typeof option === 'function'
+    const opened = await (isOwner ? option() : option)
+    if (!isOrms(opened)) {
+      throw new FST_ORM_BAD_OPTION(PLUGIN, 'orm', ORM_OPTION, `a function or promise that gave ${show(opened)}`)
+    }
+    const orms = asArray(opened)
+    try {
+      const databases = new Databases(PLUGIN, orms)
+      databases.#onClose = orms.filter(isSqlOrm).map(resolveInContexts)
+      if (isOwner) databases.#onClose.push(() => closeAll(orms))
+      ofApps.add(databases)
+      return databases
+    } catch (error) {
+      if (isOwner) await closeAll(orms)
+      throw error
+    }
+  }
+
+  /** Those of a context outside of any app. Throws `FST_ORM_CLOSING` while the app that uses one of them is closing. */
+  static of (orms: Orms): Databases {
+    const databases = new Databases(RUN, asArray(orms))
+    if (databases.#belongToClosingApp()) throw new FST_ORM_CLOSING(RUN)
+    for (const orm of asArray(orms)) if (isSqlOrm(orm)) keepResolvingInContexts(orm)
+    return databases
+  }
+
+  get all (): readonly OrmSource[] {
+    return this.#sources
+  }
+
+  get names (): string[] {
+    return [...this.#byName.keys()]
+  }
+
+  /** The MikroORMs by their names. */
+  get orms (): Record<string, MikroORM> {
+    return Object.fromEntries(this.#sources.map(({ name, orm }) => [name, orm]))
+  }
+
+  /** The one of that name, by default the first; throws `FST_ORM_UNKNOWN_DATABASE`. */
+  get (name?: string): OrmSource {
+    const source = name === undefined ? this.#sources[0] : this.#byName.get(name)
+    if (source !== undefined) return source
+    throw new FST_ORM_UNKNOWN_DATABASE(String(name), this.names.map(name => `"${name}"`).join(', '))
+  }
+
+  /** Its place among them: they are committed in the order in which they were registered. */
+  indexOf (source: OrmSource): number {
+    return this.#sources.indexOf(source)
+  }
+
+  /** The one that the MikroORM belongs to. */
+  of (orm: MikroORM): OrmSource | undefined {
+    return this.#sources.find(source => source.has(orm))
+  }
+
+  /** Work that a context has left behind, and that must be done before the databases close, be it in vain. */
+  addUnfinished (work: Promise<unknown>): void {
+    this.#unfinished.add(work)
+    const forget = (): void => { this.#unfinished.delete(work) }
+    work.then(forget, forget)
+  }
+
+  /** Whether the app is closing that they are of: nothing new is begun outside of what is running. */
+  get isClosing (): boolean {
+    return this.#isClosing
+  }
+
+  /** For the beginning of `app.close()`: whatever is still running after `timeout` milliseconds is aborted. */
+  startClosing (timeout: number): void {
+    this.#isClosing = true
+    if (timeout > MAX_TIMER) return
+    this.#closeTimer = setTimeout(() => {
+      for (const context of this.#running) {
+        const error = new FST_ORM_CLOSE_TIMEOUT(context.name, String(timeout))
+        if (context.log !== undefined) context.log.warn(error.message)
+        else process.emitWarning(error.message, 'FastifyContextOrmWarning')
+        context.abort(error)
+      }
+      this.#closeTimer = setTimeout(() => this.#giveUp.resolve(), GRACE_MS)
+    }, timeout)
+  }
+
+  /** Waits for what is running, closes what a function made, and leaves what was passed in as it was. */
+  async close (): Promise<void> {
+    const done = untilNoneRuns(context => this.#isMine(context)).then(() => Promise.allSettled(this.#unfinished))
+    await Promise.race([done, this.#giveUp.promise])
+    clearTimeout(this.#closeTimer)
+    for (const { name } of this.#running) process.emitWarning(`${name} is still running, and is not waited for any longer`, 'FastifyContextOrmWarning')
+    ofApps.delete(this)
+    for (const close of this.#onClose) await close()
+  }
+
+  get #running (): Context[] {
+    return runningContexts(context => this.#isMine(context))
+  }
+
+  /** A context of the app, or one outside of it that uses a database which no other app keeps open. */
+  #isMine ({ databases }: Context): boolean {
+    return databases === this || (!ofApps.has(databases) && this.#shareOneWith(databases) && databases.#belongToClosingApp())
+  }
+
+  #belongToClosingApp (): boolean {
+    const apps = [...ofApps].filter(app => app.#shareOneWith(this))
+    return apps.length > 0 && apps.every(app => app.#isClosing)
+  }
+
+  #shareOneWith (other: Databases): boolean {
+    return this.#sources.some(({ orm }) => other.of(orm) !== undefined)
+  }
+}
+
+/** What a timer can wait for in Node, which takes longer times for none. */
+const MAX_TIMER = 2 ** 31 - 1
+/** For what has been aborted, to come to its end. */
+const GRACE_MS = 1000
+
+/** Those of the apps that have not closed yet. */
+const ofApps = new Set<Databases>()
+
+function asArray (orms: Orms): readonly object[] {
+  return Array.isArray(orms) ? orms : [orms]
+}
+
+async function closeAll (orms: readonly object[]): Promise<void> {
+  await Promise.all(orms.map(orm => sourceOf(orm).close()))
+}

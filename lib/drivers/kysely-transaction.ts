@@ -1,0 +1,95 @@
+import type { AbstractSqlConnection, AbstractSqlPlatform, Kysely, SessionContext } from '@mikro-orm/sql'
+import { keepUntilLost } from './dying-connection.ts'
+import { hold, type Held } from '../util/lease.ts'
+import { logQuery, PinnedTransaction, platformOf, type ControlledTransaction, type DatabaseConnection, type TransactionSettings } from './pinned-transaction.ts'
+import { SANDBOXED } from '../context/sandboxes.ts'
+import { isSqlite } from './sql-package.ts'
+
+type Client = Kysely<any>
+type BeginOptions = Parameters<AbstractSqlPlatform['getBeginTransactionSQL']>[0]
+
+/** What `AbstractSqlConnection.begin()` uses and does not publish (MikroORM 7.2.1): it cannot be told which connection to use. */
+interface ConnectionInternals {
+  applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext): Promise<void>
+}
+
+/** A transaction of Kysely's, whatever the database, its settings and who is told of it. */
+export class KyselyTransaction extends PinnedTransaction {
+  /** For whoever wants to run statements in it by himself. */
+  readonly trx: ControlledTransaction
+  readonly #pinned: Held<Client>
+
+  private constructor (pool: AbstractSqlConnection, pinned: Held<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
+    super(pool, connection)
+    this.#pinned = pinned
+    this.trx = trx
+  }
+
+  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
+  static async begin (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void): Promise<KyselyTransaction> {
+    await pool.ensureConnection()
+    const pinned = await hold<Client>(use => pool.getClient().connection().execute(client => {
+      arrived()
+      const isQueryOnly = settings.readOnly === true && isSqlite(pool) && !(SANDBOXED in pool)
+      return isQueryOnly ? withQueryOnly(pool, client, use) : use(client)
+    }))
+    // now: where `BEGIN` fails, its client lends its connection to nobody any more (kysely-org/kysely#1990)
+    const connection = await pinned.resource.getExecutor().provideConnection(async connection => connection)
+    let trx: ControlledTransaction | undefined
+    try {
+      trx = await startTransaction(pinned.resource, settings)
+      for (const sql of platformOf(pool).getBeginTransactionSQL(settings as BeginOptions)) logQuery(pool, sql)
+      if (settings.sessionContext !== undefined) {
+        await (pool as unknown as ConnectionInternals).applySessionContext(trx, settings.sessionContext)
+      }
+      return new KyselyTransaction(pool, pinned, connection, trx)
+    } catch (error) {
+      await trx?.rollback().execute().catch(() => {})
+      await keepUntilLost(error, pool.getClient(), connection)
+      await pinned.release()
+      throw error
+    }
+  }
+
+  savepoint (name: string): Promise<unknown> {
+    return this.trx.savepoint(name).execute()
+  }
+
+  releaseSavepoint (name: string): Promise<unknown> {
+    return this.trx.releaseSavepoint(name as never).execute()
+  }
+
+  rollbackToSavepoint (name: string): Promise<unknown> {
+    return this.trx.rollbackToSavepoint(name as never).execute()
+  }
+
+  protected sendCommit (): Promise<unknown> {
+    return this.trx.commit().execute()
+  }
+
+  protected sendRollback (): Promise<unknown> {
+    return this.trx.rollback().execute()
+  }
+
+  protected async giveBack (error?: unknown): Promise<void> {
+    await keepUntilLost(error, this.pool.getClient(), this.connection)
+    await this.#pinned.release()
+  }
+}
+
+/** SQLite has no read-only transactions, but connections that refuse to write. */
+async function withQueryOnly (pool: AbstractSqlConnection, client: Client, use: (client: Client) => Promise<void>): Promise<void> {
+  await pool.execute('pragma query_only = on', [], 'run', client)
+  try {
+    await use(client)
+  } finally {
+    await pool.execute('pragma query_only = off', [], 'run', client)
+  }
+}
+
+function startTransaction (client: Client, { isolationLevel, readOnly }: TransactionSettings): Promise<ControlledTransaction> {
+  let builder = client.startTransaction()
+  if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel)
+  if (readOnly === true) builder = builder.setAccessMode('read only')
+  return builder.execute()
+}

@@ -1,0 +1,91 @@
+import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
+import { once, type EventEmitter } from 'node:events'
+import { isDriverOfMikroOrm } from '../driver-options.ts'
+import { isPostgres } from '../sql-package.ts'
+
+/** What is used of pg 8.23 itself, where that is MikroORM's driver. */
+export interface PgPool {
+  readonly Client: new (options: object) => PgControlClient
+  readonly options: object
+  connect (): Promise<PgClient>
+}
+
+export interface PgClient {
+  readonly processID: number
+  readonly secretKey: unknown
+  query (text: string, values?: readonly unknown[]): Promise<PgResult | PgResult[]>
+  /** What the server has said last: idle, in a transaction, or in one that has failed. */
+  getTransactionStatus (): 'I' | 'T' | 'E' | null
+  /** Gives it back to its pool, which closes it if there is an error. */
+  release (error?: Error): void
+}
+
+/** One result for each statement of the text: a single one is no array. */
+export interface PgResult {
+  command: string | null
+  rowCount: number | null
+  rows: any[]
+}
+
+/** A client that does nothing but ask the server to cancel what another one has sent. */
+interface PgControlClient {
+  readonly connection: EventEmitter
+  cancel (target: { activeQuery: object, processID: number, secretKey: unknown }, query: object): void
+}
+
+/** What PostgreSQL has said has a severity, and perhaps a place in the text, from 1 on. */
+export interface PgError extends Error {
+  code?: string
+  severity?: string
+  position?: string
+}
+
+/**
+ * Cancels what the client is running, on a connection beside the pool. Resolves when the server has been told. That is the
+ * protocol's own request, and not a statement: PgBouncer passes it on, while to `pg_cancel_backend()` its process ids mean
+ * nothing.
+ */
+export async function cancelOn (pool: PgPool, { processID, secretKey }: PgClient): Promise<void> {
+  const control = new pool.Client(pool.options)
+  const query = {} // pg looks whether the query is running, and would warn of the property in which it keeps that
+  control.connection.on('error', () => {})
+  const answered = once(control.connection, 'end') // rejects with an error of the connection
+  control.cancel({ activeQuery: query, processID, secretKey }, query)
+  await answered
+}
+
+const pools = new WeakMap<Kysely<any>, PgPool | null>()
+
+/**
+ * The pool that contexts use instead of Kysely: `null` if they have to go through Kysely, and `undefined` if that is not
+ * known yet: see `findPgPool()`.
+ */
+export function pgPoolOf (connection: AbstractSqlConnection): PgPool | null | undefined {
+  return pools.get(connection.getClient())
+}
+
+/** Of a MikroORM that is closed and opened again, Kysely is another, and so is the pool. */
+export async function findPgPool (em: SqlEntityManager, connection: AbstractSqlConnection): Promise<PgPool | null> {
+  const pool = needsKysely(em, connection) ? null : await nativePoolOf(connection)
+  const client = connection.getClient()
+  // Kysely 0.29 closes the pool only if it has been asked for a connection
+  if (pool !== null) await client.getExecutor().provideConnection(async () => {})
+  pools.set(client, pool)
+  return pool
+}
+
+/** MikroORM 7.2.1 or the user wants something done whenever Kysely makes or lends a connection. */
+function needsKysely (em: SqlEntityManager, connection: AbstractSqlConnection): boolean {
+  const { config } = em
+  return !isPostgres(connection) || !isDriverOfMikroOrm(em, connection) ||
+    config.get('sessionContext') === 'connection' || config.get('onCreateConnection') !== undefined || config.get('onReserveConnection') !== undefined
+}
+
+/** `null` if the driver is not pg's in JavaScript, or one that lacks what is used of it. */
+async function nativePoolOf (connection: AbstractSqlConnection): Promise<PgPool | null> {
+  // where a driver does not have it, MikroORM 7.2.1 rejects
+  const native: any = await (connection as AbstractSqlConnection & { getNativeClient (): Promise<unknown> }).getNativeClient().catch(() => null)
+  const methods = native?.Client?.prototype
+  const isPg = typeof native?.connect === 'function' && typeof methods?.getTransactionStatus === 'function' && typeof methods.cancel === 'function'
+  return isPg ? native : null
+}

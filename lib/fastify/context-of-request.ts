@@ -1,0 +1,163 @@
+import type { EntityManager } from '@mikro-orm/core'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import { breakConnection, isHttp2 } from './broken-reply.ts'
+import { Context } from '../context/context.ts'
+import type { Databases } from '../databases/databases.ts'
+import type { ContextDescription } from '../context/events.ts'
+import { FirstChunk } from './first-chunk.ts'
+import type { RouteSettings, TransactionOptions } from '../options/options.ts'
+import type { Route } from './routes.ts'
+import type { ContextEntityManager } from '../options/types.ts'
+
+export const CONTEXT: unique symbol = Symbol('fastify-context-orm.context')
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    [CONTEXT]: ContextOfRequest | null
+  }
+}
+
+/** The context of one request. */
+export class ContextOfRequest extends Context {
+  readonly #route: Route
+  readonly #method: string
+  protected readonly waitsForStatements = false
+  #reply: FastifyReply | undefined
+  /** Until it has closed. */
+  #raw: FastifyReply['raw'] | undefined
+  #log: FastifyReply['log'] | undefined
+  #requestId: string | undefined
+  /** The client has left, and the handler may finish. */
+  #isClosed = false
+  /** What the commit waits for, until the context has ended. */
+  #firstChunk: FirstChunk | undefined
+
+  /** A reply is on its way through our hooks, and waits for the database. */
+  isReplying = false
+
+  /** A reply has come to the onSend hooks, which say in headers what its payload is. */
+  hasSetOut = false
+
+  constructor (databases: Databases, route: Route, request: FastifyRequest, reply: FastifyReply) {
+    super(databases)
+    this.#route = route
+    this.#method = request.method
+    this.#reply = reply
+  }
+
+  get name (): string {
+    return `${this.#method} ${this.#route.url ?? '(no route found)'}`
+  }
+
+  get options (): TransactionOptions | false {
+    return this.#route.settings
+  }
+
+  get beforeCommit (): ((em: EntityManager) => unknown) | undefined {
+    const { beforeCommit } = this.#route.settings as RouteSettings
+    const request = this.#reply?.request
+    return beforeCommit && request && (em => beforeCommit(em as ContextEntityManager, request))
+  }
+
+  /** As the route or the plugin says; for contexts that have used a database. */
+  get shouldCommit (): RouteSettings['shouldCommit'] {
+    return (this.#route.settings as RouteSettings).shouldCommit
+  }
+
+  get description (): ContextDescription {
+    return { kind: 'request', method: this.#method, route: this.#route.url, requestId: this.#requestId ?? this.#reply?.request.id }
+  }
+
+  get warnHeldMs (): number {
+    return (this.#route.settings as RouteSettings).warnHeldMs
+  }
+
+  get streamTimeout (): number {
+    return (this.#route.settings as RouteSettings).streamTimeout
+  }
+
+  /** Of a reply that is on its way, a part would be missing: the client has to see that, even if it reads nothing any more. */
+  override onStreamTimeout (error: Error): void {
+    super.onStreamTimeout(error)
+    if (this.outcome !== undefined && this.#raw?.headersSent === true) breakConnection(this.#raw)
+  }
+
+  /** The client has to go, or `app.close()` would wait for the handler. */
+  abort (reason: Error): void {
+    const raw = this.#reply?.raw
+    this.run(() => this.rollback('abort', reason)) // never rejects
+    raw?.destroy(reason)
+  }
+
+  get log (): FastifyBaseLogger | undefined {
+    return this.#log ?? this.#reply?.log
+  }
+
+  /** A reply that is a stream may be the first to use the context, after its end: for its log, and until it closes. */
+  expectStream (): void {
+    if (this.ending === undefined) this.onFirstUse()
+  }
+
+  /** For a reply that is a stream, before its commit. */
+  awaitFirstChunk (): FirstChunk {
+    this.#firstChunk = new FirstChunk()
+    return this.#firstChunk
+  }
+
+  override hastenCommit (): Promise<void> | undefined {
+    return this.isSettledByCaller ? undefined : this.#firstChunk?.hasten()
+  }
+
+  /** The safety net: whatever has not ended the context before the response closes, this does. */
+  protected onFirstUse (): void {
+    const reply = this.#reply!
+    const { raw, log } = reply
+    this.#raw = raw
+    this.#log = log
+    this.#requestId = reply.request.id
+    const onClose = (): void => {
+      this.#raw = undefined
+      if (this.ending !== undefined && !this.isRunning) return this.release() // as most are, by then
+      const ending = isSent(raw) ? 'close' : 'abort'
+      // nothing commits after reply.hijack(), and so it would never end
+      if (ending === 'abort' && this.ending === undefined && !reply.sent && this.#commitsAborted) {
+        this.#isClosed = true
+        return
+      }
+      if (this.ending === undefined) {
+        // that a websocket closes is how it ends, and nobody's abort
+        if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
+          log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
+        }
+        this.run(() => this.rollback(ending)) // never rejects
+      }
+      if (this.isRunning) this.#isClosed = true // a hook after the commit may still read
+      else this.release()
+    }
+    const isGone = isHttp2(raw) ? raw.stream.destroyed : raw.destroyed
+    if (isGone) onClose()
+    else raw.on('close', onClose)
+  }
+
+  /** A timer may keep the context alive for long, and must not keep the request as well. */
+  protected onEnd (): void {
+    this.#reply = undefined
+    this.#firstChunk?.end()
+    this.#firstChunk = undefined
+  }
+
+  protected emAround (): undefined {}
+
+  protected onSettled (): void {
+    if (this.#isClosed) this.release()
+  }
+
+  get #commitsAborted (): boolean {
+    return (this.#route.settings as RouteSettings).onAbort === 'commit'
+  }
+}
+
+/** Whether a response that has closed is complete. HTTP/2's has no `writableFinished` of that meaning (Node 24). */
+function isSent (raw: FastifyReply['raw']): boolean {
+  return isHttp2(raw) ? raw.writableEnded : raw.writableFinished
+}
