@@ -94,7 +94,7 @@ onPostgres('a read whose parameter throws gives its connection back, whatever th
 
 onPostgres('a read whose driver is wrapped by something that throws what is no error gives its connection back', async (t, { another, taken }) => {
   let thrown: { value: unknown } | undefined
-  const Client = clientWith(() => thrown && Promise.reject(thrown.value)) // eslint-disable-line prefer-promise-reject-errors
+  const Client = clientWith(() => thrown && Promise.reject(thrown.value))
   const orm = await another({ driverOptions: { Client } })
   await runInContext({ orm }, async () => {
     const read = (): Promise<unknown> => (sql().getKysely() as Kysely<any>).selectFrom('book').selectAll().execute()
