@@ -34,8 +34,13 @@ export async function bytesPerPastContext (server: ServerProcess, path: string, 
 /** When all clients have gone, and nothing is watched. */
 async function quietHeap (server: ServerProcess): Promise<number> {
   await server.ask('kept')
-  await until(async () => await server.ask('clients') === 0)
+  await untilClientsAreGone(server)
   return await server.ask('heap')
+}
+
+/** A socket that has not closed yet keeps its last request. */
+async function untilClientsAreGone (server: ServerProcess): Promise<void> {
+  await until(async () => await server.ask('clients') === 0)
 }
 
 /** How many requests, EntityManagers and entities are in memory of contexts that have settled, and that a timer keeps alive. */
@@ -45,6 +50,7 @@ export async function countKept (server: ServerProcess, hasDatabase: boolean): P
   await drive(server.url, load('/timer', 10), amount)
   if (hasDatabase) await drive(server.url, load('/timer/loan', 10), amount)
   await drive(server.url, load('/nothing', 20), amount) // what was last on each socket is still referenced by it
+  await untilClientsAreGone(server)
   return await server.ask('kept')
 }
 

@@ -2,6 +2,8 @@ import type { Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import { commit, em, runInContext } from '../index.ts'
+import type { PgPool } from '../lib/pg-driver.ts'
+import { PgTransaction } from '../lib/pg-transaction.ts'
 import { Book, onPostgres, type Orm } from './support/databases.ts'
 import { poolOf } from './support/pool-of.ts'
 import { until } from './support/until.ts'
@@ -49,6 +51,17 @@ async function breakIdle (orm: Orm): Promise<void> {
 }
 
 const ABORTED = /current transaction is aborted/
+
+onPostgres('a stream that is the first statement of all begins the transaction by itself', async (t, { orm, taken }) => {
+  const connection = (orm.em as unknown as SqlEntityManager).getConnection()
+  const pool = await poolOf(orm)
+  const transaction = await PgTransaction.begin(pool as unknown as PgPool, connection, {}, () => {}, true)
+  const query = connection.getClient().insertInto('book').values({ title: 'Emma' }).returning('title').compile()
+  t.match((await first(transaction.connection.streamQuery(query, 1))), { value: { rows: [{ title: 'Emma' }] } })
+  await transaction.rollback()
+  t.equal(await orm.em.fork().count(Book), 0)
+  t.equal(taken(), 0)
+})
 
 onPostgres('BEGIN and the first statement are one query', async (t, { orm, titles }) => {
   const queries = await recordQueries(orm)

@@ -55,6 +55,23 @@ for (const [name, [transaction, sleep]] of Object.entries(WAYS)) {
   })
 }
 
+onPostgres('a stream that waits for its reader ends with its context, which has nothing to cancel', async (t, { orm, taken }) => {
+  const aborted = new AbortController()
+  const reading = Promise.withResolvers<void>()
+  const running = t.rejects(runInContext({ orm, transaction: 'on-query', signal: aborted.signal }, async () => {
+    const rows = em().stream(Book, {})
+    await em().insert(Book, { title: 'Emma' })
+    await rows[Symbol.asyncIterator]().next()
+    reading.resolve()
+    await new Promise(() => {})
+  }), /enough/)
+  await reading.promise
+  aborted.abort(new Error('enough'))
+  await running
+  t.equal(taken(), 0)
+  t.equal(await runInContext({ orm }, () => em().count(Book)), 0)
+})
+
 onPostgres('what ends a context with transaction: false cancels nothing of a branch inside it', async (t, { orm, titles }) => {
   const aborted = new AbortController()
   const branched = Promise.withResolvers<unknown>()

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { request as httpRequest, type ClientRequest } from 'node:http'
+import { Readable } from 'node:stream'
 import { em } from '../index.ts'
 import { Book, onEachDatabase, onPostgres } from './support/databases.ts'
 import { COMMITTING, delayCommits } from './support/delayed-commits.ts'
@@ -71,6 +72,24 @@ for (const hook of ['onSend', 'preSerialization'] as const) {
     await until(() => taken() === 0)
   })
 }
+
+onEachDatabase('a stream that an error has overtaken is destroyed', async (t, { orm, titles, taken }) => {
+  const failed = Promise.withResolvers<void>()
+  const payload = Readable.from(['Emma'])
+  let calls = 0
+  const { get } = await startServer(t, { orm }, app => {
+    app.addHook('onError', async () => failed.resolve())
+    app.addHook('onSend', async () => { if (++calls === 1) await failed.promise })
+    app.get('/', { handlerTimeout: 100 }, async () => {
+      await em().insert(Book, { title: 'Emma' })
+      return payload
+    })
+  })
+  t.equal((await get('/')).status, 503)
+  await until(() => payload.destroyed)
+  t.strictSame(await titles(), [])
+  await until(() => taken() === 0)
+})
 
 onPostgres('a handlerTimeout is answered while the request still waits for a connection', async (t, { another, taken, titles, sent }) => {
   const orm = await another({ pool: { min: 0, max: 1 } })

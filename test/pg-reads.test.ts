@@ -92,6 +92,23 @@ onPostgres('a read whose parameter throws gives its connection back, whatever th
   })
 })
 
+onPostgres('a read whose driver is wrapped by something that throws what is no error gives its connection back', async (t, { another, taken }) => {
+  let thrown: { value: unknown } | undefined
+  const Client = clientWith(() => thrown && Promise.reject(thrown.value))
+  const orm = await another({ driverOptions: { Client } })
+  await runInContext({ orm }, async () => {
+    const read = (): Promise<unknown> => (sql().getKysely() as Kysely<any>).selectFrom('book').selectAll().execute()
+    await read()
+    for (const value of ['a string', Object.freeze(new Error('frozen')), null]) {
+      thrown = { value }
+      t.equal(await read().catch(error => error), value)
+      t.equal(taken(), 0, String(value))
+      thrown = undefined
+      t.strictSame(await read(), [])
+    }
+  })
+})
+
 onPostgres('a read that gets no connection says where it was called', async (t, { another }) => {
   const orm = await another({ pool: { min: 0, max: 1 }, driverOptions: { connectionTimeoutMillis: 100 } })
   async function readInVain (): Promise<unknown> {

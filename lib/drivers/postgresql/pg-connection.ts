@@ -71,14 +71,15 @@ export class PgConnection implements DatabaseConnection {
     if (this.#cancelled !== undefined) await this.#cancelled // or it might hit this statement
     this.#isRunning = true
     try {
-      return await this.client.query(sql, parameters)
+      const result = await this.client.query(sql, parameters)
+      this.#isRunning = false
+      return result
     } catch (error) {
+      this.#isRunning = false
       if (isLost(error)) this.#lost = error as Error
       // pg 8.23 does so as well, but for ten frames only, which do not reach the caller
       if (error instanceof Error && Object.isExtensible(error)) withCallersLine(() => Error.captureStackTrace(error))
       throw error
-    } finally {
-      this.#isRunning = false
     }
   }
 }
