@@ -10,7 +10,7 @@ export type {
 export type { CommitHook } from './lib/context/commit-hooks.ts'
 export type { Ending, Outcome } from './lib/context/outcome.ts'
 export type { BegunEvent, ContextDescription, FailedEvent, SettledEvent } from './lib/context/events.ts'
-export type { SwitchableOptions, SwitchableOrm } from './lib/databases/switchable.ts'
+export type { SwitchableOptions } from './lib/databases/switchable.ts'
 export type {
-  ContextEntityManager, DatabaseName, NamedEntityManager, Register, RegisteredOrm, RegisteredOrms
+  ContextEntityManager, DatabaseName, NamedEntityManager, Register, RegisteredOrm, RegisteredOrms, SwitchableOrm
 } from './lib/options/types.ts'

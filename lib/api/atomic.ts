@@ -1,7 +1,9 @@
 import type { Context } from '../context/context.ts'
 import { contextFor } from './current-context.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_TRANSACTION_OPEN } from '../errors.ts'
-import { checkAtomicOptions, show, type AtomicOptions } from '../options/options.ts'
+import { checkAtomicOptions } from '../options/checks.ts'
+import type { AtomicOptions } from '../options/options.ts'
+import { show } from '../util/show.ts'
 import { hooksOfOwnTransaction } from '../context/independent-hooks.ts'
 import { runningAtomic, type Work } from '../context/database-scopes.ts'
 

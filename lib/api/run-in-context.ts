@@ -1,7 +1,9 @@
 import { currentContext } from '../context/context.ts'
 import { Databases } from '../databases/databases.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_CLOSING, FST_ORM_NO_CONTEXT } from '../errors.ts'
-import { checkRunOptions, show, type RunOptions } from '../options/options.ts'
+import { checkRunOptions } from '../options/checks.ts'
+import type { RunOptions } from '../options/options.ts'
+import { show } from '../util/show.ts'
 import { ContextOfRun } from './context-of-run.ts'
 
 type Work<T> = () => T | Promise<T>

@@ -1,25 +1,10 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { resolveInContexts } from './context-resolution.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_SWITCH_FAILED } from '../errors.ts'
-import { show } from '../options/options.ts'
+import type { SwitchableOrm } from '../options/types.ts'
+import { show } from '../util/show.ts'
 import { assertTransactions, isSqlOrm, registerSource, type OrmSource } from '../options/orm-source.ts'
 import { Turns } from '../util/mutex.ts'
-
-/** A database that can move to another host. Passed as `orm` wherever a MikroORM is. */
-export interface SwitchableOrm<Host = string, Orm extends MikroORM<any> = MikroORM> {
-  /** The present MikroORM. */
-  readonly orm: Orm
-  /** The present host. */
-  readonly host: Host
-  /**
-   * Connects to `host`, gives it to every context that uses the database for the first time from then on, and closes
-   * what was before when the last context that uses it has ended. Resolves when it is connected. Nothing happens if it
-   * is the present one. Throws `FST_ORM_SWITCH_FAILED` if it cannot connect, and stays where it is then.
-   */
-  switchTo (host: Host): Promise<void>
-  /** Closes all connections. What was made by the function that is the plugin's option `orm`, the app closes. */
-  close (): Promise<void>
-}
 
 export interface SwitchableOptions<Host, Orm extends MikroORM<any>> {
   /** Awaited before each context is opened: the place to ask where the database is, and to switch. Default: nothing. */

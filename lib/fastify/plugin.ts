@@ -3,10 +3,30 @@ import fp from 'fastify-plugin'
 import { Databases } from '../databases/databases.ts'
 import { FST_ORM_ALREADY_REGISTERED } from '../errors.ts'
 import { createLifecycle, ENDS, entityManagerOf } from './lifecycle.ts'
-import { checkPluginOptions, type ContextOrmOptions } from '../options/options.ts'
+import { checkPluginOptions } from '../options/checks.ts'
+import type { ContextOrmOptions, RouteOrmOptions } from '../options/options.ts'
 import { CONTEXT } from './context-of-request.ts'
 import { Routes } from './routes.ts'
-import type { RegisteredOrm, RegisteredOrms } from '../options/types.ts'
+import type { ContextEntityManager, RegisteredOrm, RegisteredOrms } from '../options/types.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The EntityManager of this request, of the first database; `em(name)` has the others'. */
+    readonly em: ContextEntityManager
+  }
+
+  interface FastifyInstance {
+    /** The MikroORM that `fastify-context-orm` was registered with, of several the first. */
+    readonly orm: RegisteredOrm
+    /** All MikroORMs that it was registered with, by their `contextName`. */
+    readonly orms: RegisteredOrms
+  }
+
+  interface FastifyContextConfig {
+    /** How this route's requests use the database; `false` if they must not. */
+    orm?: (RouteOrmOptions & object) | false
+  }
+}
 
 /**
  * Gives every request its own EntityManager (`request.em`, `em()`), committed before the reply leaves and rolled back

@@ -1,5 +1,6 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import { checkRouteOptions, type RouteSettings } from '../options/options.ts'
+import { checkRouteOptions } from '../options/checks.ts'
+import type { RouteSettings } from '../options/options.ts'
 import { RouteRecords, type Ends } from './internals.ts'
 
 export interface Route {

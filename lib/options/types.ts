@@ -1,6 +1,20 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-import type { RouteOrmOptions } from './options.ts'
-import type { SwitchableOrm } from '../databases/switchable.ts'
+
+/** A database that can move to another host. Passed as `orm` wherever a MikroORM is. */
+export interface SwitchableOrm<Host = string, Orm extends MikroORM<any> = MikroORM> {
+  /** The present MikroORM. */
+  readonly orm: Orm
+  /** The present host. */
+  readonly host: Host
+  /**
+   * Connects to `host`, gives it to every context that uses the database for the first time from then on, and closes
+   * what was before when the last context that uses it has ended. Resolves when it is connected. Nothing happens if it
+   * is the present one. Throws `FST_ORM_SWITCH_FAILED` if it cannot connect, and stays where it is then.
+   */
+  switchTo (host: Host): Promise<void>
+  /** Closes all connections. What was made by the function that is the plugin's option `orm`, the app closes. */
+  close (): Promise<void>
+}
 
 /**
  * Augment this once with the type of your MikroORM, and `request.em`, `em()` and `fastify.orm` have its driver's. With
@@ -40,22 +54,3 @@ type EntityManagerOf<Orm> = Orm extends { em: infer Em extends EntityManager } ?
 type Opened<Orm> = Awaited<Orm extends (...args: never) => infer Made ? Made : Orm>
 type First<Orms> = Switched<Orms extends readonly unknown[] ? Orms[0] : Orms>
 type Switched<Orm> = Orm extends SwitchableOrm<any, infer Made> ? Made : Orm
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The EntityManager of this request, of the first database; `em(name)` has the others'. */
-    readonly em: ContextEntityManager
-  }
-
-  interface FastifyInstance {
-    /** The MikroORM that `fastify-context-orm` was registered with, of several the first. */
-    readonly orm: RegisteredOrm
-    /** All MikroORMs that it was registered with, by their `contextName`. */
-    readonly orms: RegisteredOrms
-  }
-
-  interface FastifyContextConfig {
-    /** How this route's requests use the database; `false` if they must not. */
-    orm?: (RouteOrmOptions & object) | false
-  }
-}

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { FST_ORM_BAD_OPTION, FST_ORM_SANDBOX_ENDED } from '../errors.ts'
-import { show } from '../options/options.ts'
+import { show } from '../util/show.ts'
 import { noteTransactionOf, runInTransactionOf } from './sandbox-client.ts'
 import { currentSandbox, Sandbox, SANDBOX_HEADER } from './sandbox.ts'
 import { startSandboxing } from '../context/sandboxes.ts'
