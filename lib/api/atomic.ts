@@ -5,7 +5,7 @@ import { checkAtomicOptions } from '../options/checks.ts'
 import type { AtomicOptions } from '../options/options.ts'
 import { show } from '../util/show.ts'
 import { hooksOfOwnTransaction } from '../context/independent-hooks.ts'
-import { runningAtomic, type Work } from '../context/database-scopes.ts'
+import { runningAtomic, type DatabaseScopes } from '../context/database-scopes.ts'
 
 /**
  * Runs `fn`, and commits what it did at once, or rolls it back and rethrows: on the current context, before that ends.
@@ -21,30 +21,30 @@ export async function atomic<T> (fn: () => T | Promise<T>, options: AtomicOption
   const context = contextFor('atomic()')
   if (typeof fn !== 'function') throw new FST_ORM_BAD_OPTION('atomic()', 'fn', 'a function', show(fn))
   const { existing } = checkAtomicOptions(options)
-  const work = context.use('atomic()')
+  const scopes = context.use('atomic()')
   context.assertOpen('atomic()')
-  work.assertNotSettling('atomic()')
+  scopes.assertNotSettling('atomic()')
 
-  if (runningAtomic.has(context) || work.savepoints.length > 0 || hooksOfOwnTransaction(context) !== undefined) {
+  if (runningAtomic.has(context) || scopes.savepoints.length > 0 || hooksOfOwnTransaction(context) !== undefined) {
     if (existing === 'join') return await runInSavepoints(context, fn)
     throw new FST_ORM_TRANSACTION_OPEN(context.name, 'atomic() would commit the atomic() or em.transactional() around it', "Use em.transactional(), or atomic() with existing: 'join'")
   }
-  return await work.atomics.run(() => runningAtomic.run(context, () => runAndCommit(context, work, fn, existing)))
+  return await scopes.atomics.run(() => runningAtomic.run(context, () => runAndCommit(context, scopes, fn, existing)))
 }
 
-async function runAndCommit<T> (context: Context, work: Work, fn: () => T | Promise<T>, existing: AtomicOptions['existing']): Promise<T> {
-  work.assertNoSavepoint('atomic()')
-  if (existing === 'commit') await work.commitNow()
-  if (existing === 'rollback') await work.rollbackNow()
-  if (existing === 'reject' && (work.hasBegun || work.hasPendingChanges)) {
+async function runAndCommit<T> (context: Context, scopes: DatabaseScopes, fn: () => T | Promise<T>, existing: AtomicOptions['existing']): Promise<T> {
+  scopes.assertNoSavepoint('atomic()')
+  if (existing === 'commit') await scopes.commitNow()
+  if (existing === 'rollback') await scopes.rollbackNow()
+  if (existing === 'reject' && (scopes.hasTransaction || scopes.hasPendingChanges)) {
     throw new FST_ORM_TRANSACTION_OPEN(context.name, "atomic() with existing: 'reject' has found a transaction or changes that are not flushed", 'Commit or roll back before, or choose another value for existing')
   }
   try {
     const result = await fn()
-    await work.commitNow()
+    await scopes.commitNow()
     return result
   } catch (error) {
-    if (context.ending === undefined) await work.rollBackAtomic()
+    if (context.ending === undefined) await scopes.rollBackAtomic()
     throw error
   }
 }

@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger } from 'fastify'
 import { Context } from '../context/context.ts'
-import type { Databases } from '../databases/databases.ts'
+import type { DatabaseSet } from '../context/database-set.ts'
 import type { ContextDescription } from '../context/events.ts'
 import type { RunSettings, TransactionOptions } from '../options/options.ts'
 import type { OrmSource } from '../options/orm-source.ts'
@@ -22,7 +22,7 @@ export class ContextOfRun extends Context {
   readonly warnHeldMs: number
   readonly streamTimeout: number
 
-  constructor (databases: Databases, { name, signal, ...options }: RunSettings, around: Context | undefined) {
+  constructor (databases: DatabaseSet, { name, signal, ...options }: RunSettings, around: Context | undefined) {
     super(databases)
     this.name = name
     this.options = options
@@ -61,7 +61,7 @@ export class ContextOfRun extends Context {
 
   /** So that a branch sees what the tenant of the request may see, and no more. */
   protected emAround (source: OrmSource): EntityManager | undefined {
-    return this.#stem?.tailoredEntityManager(source)
+    return this.#stem?.entityManagerWithOwnSettings(source)
   }
 
   protected onSettled (): void {}

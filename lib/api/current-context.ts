@@ -26,7 +26,7 @@ export function em (name?: string): unknown {
  */
 export async function commit (name?: DatabaseName): Promise<void> {
   const context = contextFor('commit()')
-  await context.commitNow('commit()', name === undefined ? undefined : context.unit(name))
+  await context.commitNow('commit()', name === undefined ? undefined : context.scope(name))
 }
 
 /**
@@ -37,7 +37,7 @@ export async function commit (name?: DatabaseName): Promise<void> {
  */
 export async function rollback (name?: DatabaseName): Promise<void> {
   const context = contextFor('rollback()')
-  await context.rollbackNow('rollback()', name === undefined ? undefined : context.unit(name))
+  await context.rollbackNow('rollback()', name === undefined ? undefined : context.scope(name))
 }
 
 /**

@@ -1,9 +1,9 @@
 import { RequestContext, TransactionContext, type EntityManager, type MikroORM } from '@mikro-orm/core'
-import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import type { FastifyBaseLogger } from 'fastify'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { CommitHook, HookKind } from './commit-hooks.ts'
-import type { Databases } from '../databases/databases.ts'
+import type { DatabaseSet } from './database-set.ts'
+import type { Driver } from '../drivers/driver.ts'
 import { begun, failed, type BegunEvent, type ContextDescription, type FailedEvent } from './events.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_CONTEXT_ENDED, FST_ORM_NO_CONTEXT } from '../errors.ts'
 import type { TransactionOptions } from '../options/options.ts'
@@ -12,32 +12,32 @@ import type { OrmSource } from '../options/orm-source.ts'
 import type { Ending, Outcome } from './outcome.ts'
 import { hooksOfOwnTransaction } from './independent-hooks.ts'
 import type { Savepoint } from '../transaction/savepoint.ts'
-import { RunningContext } from './running-contexts.ts'
+import { RunningContext, type RunnableContext } from './running-contexts.ts'
 import { currentSandbox, type SandboxOfContexts } from './sandboxes.ts'
-import { UnitOfWork } from './database-scope.ts'
-import { Work } from './database-scopes.ts'
+import { DatabaseScope, type ScopeOwner } from './database-scope.ts'
+import { DatabaseScopes, type ScopesOwner } from './database-scopes.ts'
 
 const storage = new AsyncLocalStorage<Context>()
 
 /**
  * The boundary of one piece of work. It costs next to nothing until somebody asks it for an EntityManager; then it
- * opens a unit of work for that database. It ends once, with one outcome, whichever of its endings comes first, and
+ * opens a scope for that database. It ends once, with one outcome, whichever of its endings comes first, and
  * refuses writes from then on.
  */
-export abstract class Context {
-  readonly databases: Databases
+export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContext {
+  readonly databases: DatabaseSet
   /** Of a test, if the context belongs to one. */
   readonly sandbox: SandboxOfContexts | undefined = currentSandbox()
   readonly #outerRequestContext = RequestContext.currentRequestContext()
   #outer = openContextAround()
-  #work: Work | undefined
+  #scopes: DatabaseScopes | undefined
   #running: RunningContext | undefined
   #isReleased = false
-  #tailored: Map<OrmSource, EntityManager> | undefined
+  #withOwnSettings: Map<OrmSource, EntityManager> | undefined
   #ending: Ending | undefined
   #outcome: Outcome | undefined
 
-  constructor (databases: Databases) {
+  constructor (databases: DatabaseSet) {
     this.databases = databases
   }
 
@@ -107,7 +107,7 @@ export abstract class Context {
 
   /** Has used a database, and nothing has ended it yet. */
   get isInUse (): boolean {
-    return this.#work !== undefined && this.#ending === undefined
+    return this.#scopes !== undefined && this.#ending === undefined
   }
 
   /** Has used a database, and not settled yet. */
@@ -117,17 +117,17 @@ export abstract class Context {
 
   /** Has begun a transaction, which nothing has ended yet. */
   get hasUncommitted (): boolean {
-    return this.#work?.hasBegun === true
+    return this.#scopes?.hasTransaction === true
   }
 
   /** A commit may find something to do. */
   get hasSomethingToCommit (): boolean {
-    return this.isInUse && !this.#work!.isIdle && !this.#isReadOnly
+    return this.isInUse && !this.#scopes!.isIdle && !this.#isReadOnly
   }
 
   /** Its last commit has written something. */
   get hasCommitted (): boolean {
-    return this.#work?.hasCommitted === true && !this.#isReadOnly
+    return this.#scopes?.hasCommitted === true && !this.#isReadOnly
   }
 
   get isCurrent (): boolean {
@@ -148,7 +148,7 @@ export abstract class Context {
 
   /** The context's own EntityManager for the database of that name, by default the first. */
   entityManager (name?: string): EntityManager {
-    return this.#unitOf(this.databases.get(name)).em.getContext(false)
+    return this.#scopeOf(this.databases.get(name)).em.getContext(false)
   }
 
   /** The same, or that of a MikroORM `RequestContext` that was entered inside the context. */
@@ -161,7 +161,7 @@ export abstract class Context {
   resolve (orm: MikroORM): EntityManager | undefined {
     const source = this.databases.of(orm)
     const isMine = source !== undefined && this.options !== false && !this.#isReleased && !this.hasInnerRequestContext
-    return isMine ? this.#unitOf(source).em : undefined
+    return isMine ? this.#scopeOf(source).em : undefined
   }
 
   /** A MikroORM `RequestContext` (or `@CreateRequestContext`) that was entered inside the context is the inner one. */
@@ -175,47 +175,47 @@ export abstract class Context {
     return storage.getStore()
   }
 
-  connectionsOf (pool: AbstractSqlConnection): number {
-    return this.#work?.connectionsOf(pool) ?? 0
+  connectionsOf (driver: Driver): number {
+    return this.#scopes?.connectionsOf(driver) ?? 0
   }
 
   /** What the context has from its first use on. Throws `FST_ORM_NO_CONTEXT` if it must not be used. */
-  use (what: string): Work {
+  use (what: string): DatabaseScopes {
     if (this.options === false) {
       throw new FST_ORM_NO_CONTEXT(what, `${this.name} opted out with config.orm: false`, 'Remove that, or use runInContext()')
     }
-    if (this.#work === undefined) {
+    if (this.#scopes === undefined) {
       if (this.#ending === undefined) this.onFirstUse()
       if (this.#ending === undefined) this.#running = new RunningContext(this) // the client may be gone already
-      this.#work = new Work(this)
+      this.#scopes = new DatabaseScopes(this)
     }
-    return this.#work
+    return this.#scopes
   }
 
   /**
    * The EntityManager of that database here or around, if it has filters, a schema or a session context of its own. After
    * the release it is an empty one that has the same.
    */
-  tailoredEntityManager (source: OrmSource): EntityManager | undefined {
-    if (this.#isReleased) return this.#tailored?.get(source)
-    const unit = this.#work?.unitOf(source)
-    return unit === undefined ? this.emAround(source) : unit.isTailored ? unit.em.getContext(false) : undefined
+  entityManagerWithOwnSettings (source: OrmSource): EntityManager | undefined {
+    if (this.#isReleased) return this.#withOwnSettings?.get(source)
+    const scope = this.#scopes?.scopeOf(source)
+    return scope === undefined ? this.emAround(source) : scope.hasOwnSettings ? scope.em.getContext(false) : undefined
   }
 
-  /** The unit of work of that database, if it has been used, and otherwise a new one. */
-  unit (name?: string): UnitOfWork {
-    return this.#unitOf(this.databases.get(name))
+  /** The scope of that database, if it has been used, and otherwise a new one. */
+  scope (name?: string): DatabaseScope {
+    return this.#scopeOf(this.databases.get(name))
   }
 
   /** Registers a hook with the transaction that the caller is in. */
   addHook (kind: HookKind, hook: CommitHook): void {
     const what = `${kind}()`
-    const work = this.use(what)
+    const scopes = this.use(what)
     this.assertOpen(what)
     if (typeof hook !== 'function') throw new FST_ORM_BAD_OPTION(what, 'hook', 'a function', show(hook))
     const own = hooksOfOwnTransaction(this)
     if (own !== undefined) own.add(kind, hook)
-    else work.hooks.add(kind, hook, work.savepoints)
+    else scopes.hooks.add(kind, hook, scopes.savepoints)
   }
 
   assertOpen (what: string): void {
@@ -232,56 +232,56 @@ export abstract class Context {
     return undefined
   }
 
-  /** Flushes every unit of work, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
+  /** Flushes every scope, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
   flush (): Promise<void> | undefined {
-    return this.#work?.flush()
+    return this.#scopes?.flush()
   }
 
   /** Ends a context that has not been used; of others, and of those that have ended, it does nothing. */
   endUntouched (ending: Ending): void {
-    if (this.#work === undefined && this.#ending === undefined) this.#end(ending, 'untouched')
+    if (this.#scopes === undefined && this.#ending === undefined) this.#end(ending, 'untouched')
   }
 
   /**
-   * Flushes all units of work, then commits them. What has failed is thrown, and everything that could still be rolled
+   * Flushes all scopes, then commits them. What has failed is thrown, and everything that could still be rolled
    * back has been. The flush may be overtaken by another ending: look at `ending` then.
    */
   async commit (ending: Ending): Promise<void> {
-    const work = this.#work
-    if (work === undefined) return this.endUntouched(ending)
+    const scopes = this.#scopes
+    if (scopes === undefined) return this.endUntouched(ending)
     let isDecided = false
     try {
-      await work.untilOthersHaveRun()
+      await scopes.untilOthersHaveRun()
       if (this.endIdle(ending)) return
-      await work.inTurn(async () => {
-        const preparing = this.#ending === undefined ? work.prepareCommit() : undefined
+      await scopes.inTurn(async () => {
+        const preparing = this.#ending === undefined ? scopes.prepareCommit() : undefined
         if (preparing !== undefined) await preparing
         if (this.#ending !== undefined) return
-        work.assertComplete()
+        scopes.assertComplete()
         this.#ending = ending // decided: from here on nothing overtakes the commit
         isDecided = true
-        await work.commit({ last: true })
+        await scopes.commit({ last: true })
       })
     } catch (error) {
-      if (isDecided) await this.#settle(work, ending, 'commitFailed', error)
+      if (isDecided) await this.#settle(scopes, ending, 'commitFailed', error)
       else await this.rollback(ending, error)
       throw error
     }
-    if (isDecided) await this.#settle(work, ending, 'committed')
+    if (isDecided) await this.#settle(scopes, ending, 'committed')
   }
 
-  /** Before the context ends: resolves when what nobody has awaited is on its way; see `Work`. */
+  /** Before the context ends: resolves when what nobody has awaited is on its way; see `DatabaseScopes`. */
   untilOthersHaveRun (): Promise<unknown> | undefined {
-    return this.#work?.untilOthersHaveRun()
+    return this.#scopes?.untilOthersHaveRun()
   }
 
   /** Ends a context that has only read, which takes no time. Returns whether it has ended, by now or before. */
   endIdle (ending: Ending): boolean {
-    const work = this.#work
+    const scopes = this.#scopes
     if (this.#ending !== undefined) return true
-    if (work?.isIdle !== true) return false
-    work.close()
-    this.#settle(work, ending, 'committed')
+    if (scopes?.isIdle !== true) return false
+    scopes.close()
+    this.#settle(scopes, ending, 'committed')
     return true
   }
 
@@ -290,18 +290,18 @@ export abstract class Context {
    * to wait for longer than the context does. Never rejects.
    */
   async rollback (ending: Ending, error?: unknown): Promise<void> {
-    const work = this.#work
-    if (work === undefined) return this.endUntouched(ending)
+    const scopes = this.#scopes
+    if (scopes === undefined) return this.endUntouched(ending)
     if (this.#ending !== undefined) return
     this.#end(ending, 'rolledBack')
-    const mustWait = work.units.some(unit => unit.isBeginning) ||
-      (!this.waitsForStatements && (work.isSettling || work.units.some(unit => unit.isBusy)))
-    const ends = work.units.map(unit => unit.rollback({ last: true }))
-    if (ending === 'abort') ends.push(...work.units.map(unit => unit.cancel()))
+    const mustWait = scopes.all.some(scope => scope.isBeginning) ||
+      (!this.waitsForStatements && (scopes.isSettling || scopes.all.some(scope => scope.isBusy)))
+    const ends = scopes.all.map(scope => scope.rollback({ last: true }))
+    if (ending === 'abort') ends.push(...scopes.all.map(scope => scope.cancel()))
     const rolledBack = Promise.all(ends).then(async () => {
-      await work.untilSettled() // a commit by hand that is on its way has its hooks for itself
-      work.tell(ending, 'rolledBack', error)
-      await work.runAfterRollback()
+      await scopes.untilSettled() // a commit by hand that is on its way has its hooks for itself
+      scopes.tell(ending, 'rolledBack', error)
+      await scopes.runAfterRollback()
       this.#settled()
     })
     if (mustWait) this.databases.addUnfinished(rolledBack)
@@ -309,19 +309,19 @@ export abstract class Context {
   }
 
   /** Commits by hand, for all databases or one, and goes on. */
-  async commitNow (what: string, unit?: UnitOfWork): Promise<void> {
-    await this.#workToSettle(what).commitNow(unit && [unit])
+  async commitNow (what: string, scope?: DatabaseScope): Promise<void> {
+    await this.#scopesToSettle(what).commitNow(scope && [scope])
   }
 
   /** Rolls back by hand, for all databases or one, and goes on. */
-  async rollbackNow (what: string, unit?: UnitOfWork): Promise<void> {
+  async rollbackNow (what: string, scope?: DatabaseScope): Promise<void> {
     if (this.#outcome === 'rolledBack') return // a `catch` that takes back what an abort or a timeout already has
-    await this.#workToSettle(what).rollbackNow(unit && [unit])
+    await this.#scopesToSettle(what).rollbackNow(scope && [scope])
   }
 
   /** A statement that is not provably a read is run. */
   noteWrite (): void {
-    this.#work?.noteWrite()
+    this.#scopes?.noteWrite()
   }
 
   /** One of its transactions has begun. */
@@ -331,12 +331,12 @@ export abstract class Context {
 
   /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
   async untilSettled (): Promise<void> {
-    await this.#work?.untilSettled()
+    await this.#scopes?.untilSettled()
   }
 
   /** Its transaction has gone back to a savepoint. */
   async wentBackTo (savepoint: Savepoint): Promise<void> {
-    await this.#work?.wentBackTo(savepoint)
+    await this.#scopes?.wentBackTo(savepoint)
   }
 
   /**
@@ -345,19 +345,19 @@ export abstract class Context {
    */
   protected release (): void {
     for (const source of this.databases.all) {
-      const tailored = this.tailoredEntityManager(source)
-      if (tailored !== undefined) (this.#tailored ??= new Map()).set(source, tailored.fork({ disableContextResolution: true }))
+      const own = this.entityManagerWithOwnSettings(source)
+      if (own !== undefined) (this.#withOwnSettings ??= new Map()).set(source, own.fork({ disableContextResolution: true }))
     }
     this.#isReleased = true
-    for (const unit of this.#work?.units ?? []) {
-      const released = unit.release()
+    for (const scope of this.#scopes?.all ?? []) {
+      const released = scope.release()
       if (released !== undefined) this.databases.addUnfinished(released)
     }
-    this.#work = undefined
+    this.#scopes = undefined
   }
 
   protected get isSettledByCaller (): boolean {
-    return this.#work?.isSettledByCaller === true
+    return this.#scopes?.isSettledByCaller === true
   }
 
   get #isReadOnly (): boolean {
@@ -368,17 +368,17 @@ export abstract class Context {
     this.#ending = ending
     this.#outcome = outcome
     this.#outer = undefined
-    for (const { reads } of this.#work?.units ?? []) {
+    for (const { reads } of this.#scopes?.all ?? []) {
       if (reads !== undefined) this.databases.addUnfinished(reads)
     }
     this.onEnd()
   }
 
-  #settle (work: Work, ending: Ending, outcome: 'committed' | 'commitFailed', error?: unknown): Promise<void> | void {
+  #settle (scopes: DatabaseScopes, ending: Ending, outcome: 'committed' | 'commitFailed', error?: unknown): Promise<void> | void {
     this.#end(ending, outcome)
-    work.tell(ending, outcome, error)
-    if (work.hooks.isEmpty) return this.#settled()
-    return (outcome === 'committed' ? work.runAfterCommit() : work.runAfterRollback()).then(() => this.#settled())
+    scopes.tell(ending, outcome, error)
+    if (scopes.hooks.isEmpty) return this.#settled()
+    return (outcome === 'committed' ? scopes.runAfterCommit() : scopes.runAfterRollback()).then(() => this.#settled())
   }
 
   #settled (): void {
@@ -387,24 +387,24 @@ export abstract class Context {
     this.onSettled()
   }
 
-  #workToSettle (what: string): Work {
-    const work = this.use(what)
+  #scopesToSettle (what: string): DatabaseScopes {
+    const scopes = this.use(what)
     this.assertOpen(what)
-    work.assertCanSettle(what)
-    return work
+    scopes.assertCanSettle(what)
+    return scopes
   }
 
-  #unitOf (source: OrmSource): UnitOfWork {
-    const work = this.use('em()')
-    const open = work.unitOf(source)
+  #scopeOf (source: OrmSource): DatabaseScope {
+    const scopes = this.use('em()')
+    const open = scopes.scopeOf(source)
     if (open !== undefined) return open
 
-    const unit = new UnitOfWork(source, this, this.options as TransactionOptions, this.emAround(source))
+    const scope = new DatabaseScope(source, this, this.options as TransactionOptions, this.emAround(source))
     // Whoever comes after the end gets one that refuses writes, and always the same, or its flush would find nothing to
     // refuse. After the release it refuses reads too: filters and session contexts were set on the one that is gone.
-    if (this.#ending !== undefined) unit.close({ reads: !this.#isReleased })
-    work.add(unit)
-    return unit
+    if (this.#ending !== undefined) scope.close({ reads: !this.#isReleased })
+    scopes.add(scope)
+    return scope
   }
 }
 

@@ -1,10 +1,11 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
-import { acquireForTransaction, holdersAround } from '../transaction/connection-wait.ts'
-import type { Context } from './context.ts'
+import type { SqlEntityManager } from '@mikro-orm/sql'
+import { acquireForTransaction, holdersAround, type ConnectionUser } from '../drivers/connection-wait.ts'
+import type { Driver } from '../drivers/driver.ts'
+import { driverOf } from '../drivers/driver-of.ts'
 import { deferredKysely, deferredKyselyIn, type DeferredKysely } from '../transaction/deferred-kysely.ts'
 import { DeferredTransaction } from '../transaction/deferred-transaction.ts'
-import { forkEntityManager, makeCancellable, resetTransactionContext } from '../mikro-orm/entity-manager.ts'
+import { forkEntityManager, makeCancellable, resetTransactionContext, type EntityManagerScope, type Independent } from '../mikro-orm/entity-manager.ts'
 import { Flushes } from '../mikro-orm/flushes.ts'
 import type { TransactionOptions } from '../options/options.ts'
 import type { OrmSource } from '../options/orm-source.ts'
@@ -12,19 +13,26 @@ import { runIndependently } from '../transaction/independent-transaction.ts'
 import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './independent-hooks.ts'
 import { hasFlushSubscribers, hasPendingChanges, needsFlush } from '../mikro-orm/pending-changes.ts'
 import type { TransactionSettings } from '../drivers/pinned-transaction.ts'
-import { PoolGate } from '../transaction/pool-gate.ts'
 import { Savepoint } from '../transaction/savepoint.ts'
 import type { Statistics } from '../transaction/statistics.ts'
-import { ownerBeside } from '../transaction/transaction-owner.ts'
+import { ownerOfIndependent, type TransactionOwner } from '../transaction/transaction-owner.ts'
+import type { SandboxOfContexts } from './sandboxes.ts'
 
-/**
- * One database within a context: a forked EntityManager and its deferred transaction. (MikroORM's class of the same
- * name, which `em.getUnitOfWork()` returns, is what the EntityManager knows of its entities.)
- */
-export class UnitOfWork {
+/** The context that a scope belongs to. */
+export interface ScopeOwner extends TransactionOwner {
+  readonly sandbox: SandboxOfContexts | undefined
+  readonly isCurrent: boolean
+  /** Runs `callback` in the context itself, also from within an `em.transactional()` or from outside. */
+  runOutermost<T> (callback: () => T): T
+  commitNow (what: string, scope: DatabaseScope): Promise<void>
+  rollbackNow (what: string, scope: DatabaseScope): Promise<void>
+}
+
+/** One database within a context: a forked EntityManager and its deferred transaction. */
+export class DatabaseScope implements EntityManagerScope {
   readonly source: OrmSource
   readonly em: SqlEntityManager
-  readonly owner: Context
+  readonly owner: ScopeOwner
   readonly flushing: Flushes = new Flushes()
   /** Those that had something to write. */
   flushes = 0
@@ -35,28 +43,43 @@ export class UnitOfWork {
   /** Of what MikroORM runs by itself. */
   readonly #cancelOthers: (() => void) | undefined
   readonly #schema: string | undefined
-  #isTailored: boolean
-  /** Transactions beside that of the context, each on a connection of its own. */
-  #beside: Set<DeferredTransaction> | undefined
+  #hasOwnSettings: boolean
+  /** Independent transactions, each on a connection of its own. */
+  #independent: Set<DeferredTransaction> | undefined
   #rolledBack: Promise<void> | undefined
   #hasFlushed = false
 
-  /** `around` is the EntityManager of the context around, if that has one for the same database. */
-  constructor (source: OrmSource, owner: Context, options: TransactionOptions, around?: EntityManager) {
+  /** `parent` is the EntityManager of the parent context, if that has settings of its own for the same database. */
+  constructor (source: OrmSource, owner: ScopeOwner, options: TransactionOptions, parent?: EntityManager) {
     this.source = source
     this.owner = owner
     this.#orm = source.enter()
-    this.#isTailored = around !== undefined
-    this.em = forkEntityManager(around?.config === this.#orm.config ? around : this.#orm.em, this)
+    this.#hasOwnSettings = parent !== undefined
+    this.em = forkEntityManager(parent?.config === this.#orm.config ? parent : this.#orm.em, this)
     this.#schema = this.em.schema
     this.#transaction = new DeferredTransaction(this.em, owner, options)
-    const connection = this.em.getConnection('write') as AbstractSqlConnection
-    this.#kysely = deferredKysely(this.#transaction, connection.getClient(), new Savepoint())
+    this.#kysely = deferredKysely(this.#transaction, this.em.getConnection('write').getClient(), new Savepoint())
     this.#transaction.view = this.#kysely
     this.#isTransactional = options.transaction !== false
-    const canCancel = connection.getClient().getExecutor().adapter.supportsMultipleConnections // with one only, there is none to do it on
-    if (!this.#isTransactional && canCancel) this.#cancelOthers = makeCancellable(this.em)
+    if (!this.#isTransactional && driverOf(this.em).isPool) this.#cancelOthers = makeCancellable(this.em)
     this.attach()
+  }
+
+  get contextName (): string {
+    return this.owner.name
+  }
+
+  fork (em: EntityManager): EntityManager {
+    const { sandbox, name } = this.owner
+    return sandbox === undefined ? em.fork({ disableContextResolution: true }) : sandbox.fork(em, name)
+  }
+
+  async commitNow (what: string): Promise<void> {
+    await this.owner.commitNow(what, this)
+  }
+
+  async rollbackNow (what: string): Promise<void> {
+    await this.owner.rollbackNow(what, this)
   }
 
   get name (): string {
@@ -64,15 +87,15 @@ export class UnitOfWork {
   }
 
   /** Its EntityManager has filters, a schema or a session context of its own, which branches take over. */
-  get isTailored (): boolean {
-    return this.#isTailored || this.em.schema !== this.#schema
+  get hasOwnSettings (): boolean {
+    return this.#hasOwnSettings || this.em.schema !== this.#schema
   }
 
-  tailor (): void {
-    this.#isTailored = true
+  noteOwnSettings (): void {
+    this.#hasOwnSettings = true
   }
 
-  get hasBegun (): boolean {
+  get hasTransaction (): boolean {
     return this.#transaction.hasBegun
   }
 
@@ -115,10 +138,10 @@ export class UnitOfWork {
     return savepoint === undefined ? callback() : savepoint.run(callback)
   }
 
-  connectionsOf (pool: AbstractSqlConnection): number {
-    if (this.em.getConnection('write') !== pool) return 0
+  connectionsOf (driver: Driver): number {
+    if (driverOf(this.em) !== driver) return 0
     let count = this.#transaction.connections
-    for (const { connection } of this.#beside ?? []) if (connection !== undefined) count++
+    for (const { connection } of this.#independent ?? []) if (connection !== undefined) count++
     return count
   }
 
@@ -185,26 +208,26 @@ export class UnitOfWork {
   }
 
   /**
-   * Runs an `em.transactional()` beside the transaction of the context: one that `begins` another, or has none. Rejects where
+   * Runs an `em.transactional()` that is independent of the transaction of the context: one that `begins` another, or has none. Rejects where
    * that would have to wait for the context's own connection.
    */
-  async runBeside<T> (em: EntityManager, begins: boolean, transactional: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
+  async runIndependently<T> (em: EntityManager, begins: boolean, transactional: Independent<T>): Promise<T> {
     return await runWithOwnHooks(this.owner, withHooks => (
       begins
-        ? runIndependently(em, ownerBeside(this.owner), this.#noteBeside, () => transactional(withHooks))
+        ? runIndependently(em, ownerOfIndependent(this.owner), this.#noteIndependent, () => transactional(withHooks))
         : this.#runWithoutTransaction(callback => transactional(run => callback(() => withHooks(run))))
     ), this.#reportHook)
   }
 
   /** MikroORM's own: each statement on whatever connection the pool has free. */
-  async #runWithoutTransaction<T> (run: (wrap: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
-    const pool: AbstractSqlConnection = this.em.getConnection('write')
-    const holders = [...Array<Context>(this.connectionsOf(pool)).fill(this.owner), ...holdersAround(this.owner, pool)]
-    const result = await acquireForTransaction(this.owner, holders, this.em, arrived => run(async callback => {
+  async #runWithoutTransaction<T> (run: Independent<T>): Promise<T> {
+    const driver = driverOf(this.em)
+    const holders = [...Array<ConnectionUser>(this.connectionsOf(driver)).fill(this.owner), ...holdersAround(this.owner, driver)]
+    const result = await acquireForTransaction(this.owner, holders, driver, arrived => run(async callback => {
       arrived()
       return await callback()
     }))
-    PoolGate.of(this.em).leave()
+    driver.gate.leave()
     return result
   }
 
@@ -216,7 +239,7 @@ export class UnitOfWork {
 
   /** Has only read, and a commit would find nothing to do. */
   get isIdle (): boolean {
-    return !this.hasBegun && !this.hasOpenSavepoint && !this.needsFlush && !this.owesFlush
+    return !this.hasTransaction && !this.hasOpenSavepoint && !this.needsFlush && !this.owesFlush
   }
 
   /** The last commit of one that is idle. */
@@ -277,7 +300,7 @@ export class UnitOfWork {
 
   /** Cancels the statements that are running, where the database can. Resolves when they are done. */
   async cancel (): Promise<void> {
-    const transactions = [this.#transaction, ...this.#beside ?? []]
+    const transactions = [this.#transaction, ...this.#independent ?? []]
     for (const transaction of transactions) transaction.cancel()
     this.#cancelOthers?.()
     await Promise.all(transactions.map(({ running }) => running))
@@ -294,10 +317,10 @@ export class UnitOfWork {
     return view !== undefined && view !== this.#kysely && view.isOf(this.#transaction) ? view.part : undefined
   }
 
-  readonly #noteBeside = (transaction: DeferredTransaction): () => void => {
-    const beside = this.#beside ??= new Set()
-    beside.add(transaction)
-    return () => beside.delete(transaction)
+  readonly #noteIndependent = (transaction: DeferredTransaction): () => void => {
+    const independent = this.#independent ??= new Set()
+    independent.add(transaction)
+    return () => independent.delete(transaction)
   }
 
   readonly #reportHook = (error: unknown): void => {

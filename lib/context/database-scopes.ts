@@ -1,8 +1,9 @@
-import type { AbstractSqlConnection } from '@mikro-orm/sql'
+import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger } from 'fastify'
 import { CommitHooks, runHooks, type HookKind, type RegisteredHook } from './commit-hooks.ts'
-import type { Context } from './context.ts'
-import { settled, type SettledEvent } from './events.ts'
+import type { Driver } from '../drivers/driver.ts'
+import { settled, type ContextDescription, type SettledEvent } from './events.ts'
+import type { DatabaseSet } from './database-set.ts'
 import { FST_ORM_TRANSACTION_FAILED, FST_ORM_TRANSACTION_OPEN, partialCommit } from '../errors.ts'
 import type { OrmSource } from '../options/orm-source.ts'
 import type { Ending, Outcome } from './outcome.ts'
@@ -11,27 +12,42 @@ import { hooksOfOwnTransaction } from './independent-hooks.ts'
 import { untilPromisesHaveRun } from '../util/ticks.ts'
 import type { Savepoint } from '../transaction/savepoint.ts'
 import { Turns } from '../util/mutex.ts'
-import type { UnitOfWork } from './database-scope.ts'
+import type { DatabaseScope } from './database-scope.ts'
 
 /** What the caller commits or rolls back. */
-const settling = new Inside<Work>()
+const settling = new Inside<DatabaseScopes>()
 /** The contexts whose `atomic()` the caller runs in. */
-export const runningAtomic: Inside<Context> = new Inside()
+export const runningAtomic: Inside<object> = new Inside()
 
 interface Settling {
   /** Nothing begins after it. */
   last: boolean
 }
 
-/** What a context in use has: its units of work, which are flushed, committed and rolled back together, and its hooks. */
-export class Work {
+/** The context that they belong to. */
+export interface ScopesOwner {
+  readonly name: string
+  readonly databases: DatabaseSet
+  readonly ending: Ending | undefined
+  readonly log: FastifyBaseLogger | undefined
+  readonly warnHeldMs: number
+  readonly description: ContextDescription
+  /** Called before each commit of a database that has something to commit. */
+  readonly beforeCommit: ((em: EntityManager) => unknown) | undefined
+  runOutermost<T> (callback: () => T): T
+  assertOpen (what: string): void
+  report (error: unknown, message: string): void
+}
+
+/** What a context in use has: the scopes of its databases, which are flushed, committed and rolled back together, and its hooks. */
+export class DatabaseScopes {
   readonly hooks: CommitHooks = new CommitHooks()
   /** The last commit has found something to do, which is done. */
   hasCommitted = false
   /** For `atomic()`, one after the other. */
   readonly atomics: Turns = new Turns()
-  readonly #owner: Context
-  readonly #units: UnitOfWork[] = []
+  readonly #owner: ScopesOwner
+  readonly #scopes: DatabaseScope[] = []
   readonly #openedAt = performance.now()
   #settling: Promise<unknown> | undefined
   #lastSettling: Promise<unknown> | undefined
@@ -39,84 +55,84 @@ export class Work {
   /** What was lost without anybody being told. */
   #lost: Error | undefined
 
-  constructor (owner: Context) {
+  constructor (owner: ScopesOwner) {
     this.#owner = owner
   }
 
-  get units (): readonly UnitOfWork[] {
-    return this.#units
+  get all (): readonly DatabaseScope[] {
+    return this.#scopes
   }
 
   /** Has begun a transaction, which nothing has ended yet. */
-  get hasBegun (): boolean {
-    return this.#units.some(unit => unit.hasBegun)
+  get hasTransaction (): boolean {
+    return this.#scopes.some(scope => scope.hasTransaction)
   }
 
   get hasPendingChanges (): boolean {
-    return this.#units.some(unit => unit.hasPendingChanges)
+    return this.#scopes.some(scope => scope.hasPendingChanges)
   }
 
   /** Where the caller is: the innermost `em.transactional()` of each database that has one. */
   get savepoints (): Savepoint[] {
-    return this.#units.flatMap(unit => unit.savepoint ?? [])
+    return this.#scopes.flatMap(scope => scope.savepoint ?? [])
   }
 
-  unitOf (source: OrmSource): UnitOfWork | undefined {
-    return this.#units.find(unit => unit.source === source)
+  scopeOf (source: OrmSource): DatabaseScope | undefined {
+    return this.#scopes.find(scope => scope.source === source)
   }
 
   /** In the order in which the databases were registered, whichever is used first: an outbox depends on it. */
-  add (unit: UnitOfWork): void {
+  add (scope: DatabaseScope): void {
     const { databases } = this.#owner
-    const index = this.#units.findIndex(({ source }) => databases.indexOf(source) > databases.indexOf(unit.source))
-    this.#units.splice(index === -1 ? this.#units.length : index, 0, unit)
+    const index = this.#scopes.findIndex(({ source }) => databases.indexOf(source) > databases.indexOf(scope.source))
+    this.#scopes.splice(index === -1 ? this.#scopes.length : index, 0, scope)
   }
 
-  connectionsOf (pool: AbstractSqlConnection): number {
-    return this.#units.reduce((sum, unit) => sum + unit.connectionsOf(pool), 0)
+  connectionsOf (driver: Driver): number {
+    return this.#scopes.reduce((sum, scope) => sum + scope.connectionsOf(driver), 0)
   }
 
-  /** Flushes these units of work, by default every one, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
-  flush (units: readonly UnitOfWork[] = this.#units): Promise<void> | undefined {
-    return units.some(unit => unit.needsFlush) ? this.#flushAll(units) : undefined
+  /** Flushes these scopes of work, by default every one, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
+  flush (scopes: readonly DatabaseScope[] = this.#scopes): Promise<void> | undefined {
+    return scopes.some(scope => scope.needsFlush) ? this.#flushAll(scopes) : undefined
   }
 
   /**
    * All that a commit is preceded by: flushes, and what runs before a commit, whose changes are flushed in turn. It may
    * be overtaken by an ending of the context. `undefined` if there is nothing to do.
    */
-  prepareCommit (units: readonly UnitOfWork[] = this.#units): Promise<void> | undefined {
+  prepareCommit (scopes: readonly DatabaseScope[] = this.#scopes): Promise<void> | undefined {
     const hasNobodyToAsk = this.#lost === undefined && this.hooks.isEmpty && this.#owner.beforeCommit === undefined
-    return hasNobodyToAsk && !units.some(unit => unit.needsFlush || unit.owesFlush) ? undefined : this.#prepareCommit(units)
+    return hasNobodyToAsk && !scopes.some(scope => scope.needsFlush || scope.owesFlush) ? undefined : this.#prepareCommit(scopes)
   }
 
-  async #prepareCommit (units: readonly UnitOfWork[]): Promise<void> {
+  async #prepareCommit (scopes: readonly DatabaseScope[]): Promise<void> {
     if (this.#lost !== undefined) throw new FST_ORM_TRANSACTION_FAILED(this.#owner.name, 'atomic()', { cause: this.#lost })
-    const announced = new Set<UnitOfWork>()
+    const announced = new Set<DatabaseScope>()
     do {
-      await this.flush(units)
+      await this.flush(scopes)
       if (this.#owner.ending !== undefined) return
-    } while (await this.#runBeforeCommit(units, announced) || await this.#flushOwed(units))
+    } while (await this.#runBeforeCommit(scopes, announced) || await this.#flushOwed(scopes))
   }
 
   /** Resolves with whether anything has run that may have changed something. */
-  async #runBeforeCommit (units: readonly UnitOfWork[], announced: Set<UnitOfWork>): Promise<boolean> {
+  async #runBeforeCommit (scopes: readonly DatabaseScope[], announced: Set<DatabaseScope>): Promise<boolean> {
     const { beforeCommit } = this.#owner
-    let hasRun = !this.hooks.isEmpty && this.#isAll(units) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
+    let hasRun = !this.hooks.isEmpty && this.#isAll(scopes) && await this.#owner.runOutermost(() => this.hooks.runBeforeCommit())
     if (beforeCommit === undefined) return hasRun
-    for (const unit of units) {
-      if (!unit.hasBegun || announced.has(unit)) continue
-      announced.add(unit)
+    for (const scope of scopes) {
+      if (!scope.hasTransaction || announced.has(scope)) continue
+      announced.add(scope)
       hasRun = true
-      await this.#owner.runOutermost(() => beforeCommit(unit.em))
+      await this.#owner.runOutermost(() => beforeCommit(scope.em))
     }
     return hasRun
   }
 
   /** The same of subscribers to flushes, which get their chance when there was nothing to flush. */
-  async #flushOwed (units: readonly UnitOfWork[]): Promise<boolean> {
-    const owing = units.filter(unit => unit.owesFlush)
-    for (const unit of owing) await unit.flushNow()
+  async #flushOwed (scopes: readonly DatabaseScope[]): Promise<boolean> {
+    const owing = scopes.filter(scope => scope.owesFlush)
+    for (const scope of owing) await scope.flushNow()
     return owing.length > 0
   }
 
@@ -124,18 +140,18 @@ export class Work {
    * Commits one database after the other. When one fails, the rest is rolled back, and the error thrown; hooks stay only
    * if everything is rolled back for certain.
    */
-  async commit ({ last }: Settling, units: readonly UnitOfWork[] = this.#units): Promise<void> {
-    const committed: UnitOfWork[] = []
+  async commit ({ last }: Settling, scopes: readonly DatabaseScope[] = this.#scopes): Promise<void> {
+    const committed: DatabaseScope[] = []
     try {
-      for (const unit of units) {
-        if (await unit.commit({ last })) committed.push(unit)
+      for (const scope of scopes) {
+        if (await scope.commit({ last })) committed.push(scope)
       }
     } catch (error) {
-      await Promise.all(units.map(unit => unit.rollback({ last })))
-      if (committed.length > 0 || units.some(unit => unit.isInDoubt)) this.hooks.clear()
+      await Promise.all(scopes.map(scope => scope.rollback({ last })))
+      if (committed.length > 0 || scopes.some(scope => scope.isInDoubt)) this.hooks.clear()
       if (committed.length === 0) throw error
-      const rest = units.filter(unit => !committed.includes(unit))
-      throw partialCommit(this.#owner.name, committed.map(unit => unit.name), rest.map(unit => unit.name), error)
+      const rest = scopes.filter(scope => !committed.includes(scope))
+      throw partialCommit(this.#owner.name, committed.map(scope => scope.name), rest.map(scope => scope.name), error)
     }
     this.hasCommitted = last && committed.length > 0
   }
@@ -153,24 +169,24 @@ export class Work {
   }
 
   /** Commits by hand, and goes on. What fails has been rolled back, with a clean EntityManager to go on with. */
-  async commitNow (units: readonly UnitOfWork[] = this.#units): Promise<void> {
+  async commitNow (scopes: readonly DatabaseScope[] = this.#scopes): Promise<void> {
     let hooks: RegisteredHook[] = []
     let kind: HookKind = 'afterCommit'
     try {
       await this.inTurn(async () => {
         try {
           this.assertNoSavepoint('a commit')
-          await this.prepareCommit(units)
+          await this.prepareCommit(scopes)
           this.#owner.assertOpen('commit()')
           this.assertNoSavepoint('a commit')
-          await this.commit({ last: false }, units)
+          await this.commit({ last: false }, scopes)
         } catch (error) {
           kind = 'afterRollback'
-          if (this.#owner.ending === undefined) hooks = await this.#rollBack(units)
+          if (this.#owner.ending === undefined) hooks = await this.#rollBack(scopes)
           throw error
         }
         this.#hasWritesBesideAtomic = false
-        if (this.#isAll(units)) hooks = this.hooks.takeAll()
+        if (this.#isAll(scopes)) hooks = this.hooks.takeAll()
       })
     } finally {
       await this.#run(kind, hooks)
@@ -178,8 +194,8 @@ export class Work {
   }
 
   /** Rolls back by hand, and goes on with a clean EntityManager. */
-  async rollbackNow (units: readonly UnitOfWork[] = this.#units): Promise<void> {
-    await this.#run('afterRollback', await this.inTurn(() => this.#rollBack(units)))
+  async rollbackNow (scopes: readonly DatabaseScope[] = this.#scopes): Promise<void> {
+    await this.#run('afterRollback', await this.inTurn(() => this.#rollBack(scopes)))
   }
 
   /**
@@ -201,12 +217,12 @@ export class Work {
   /** Has only read, and a commit would find nothing to do or to wait for. */
   get isIdle (): boolean {
     return !this.isSettling && !this.atomics.isTaken && this.hooks.isEmpty && this.#lost === undefined &&
-      this.#units.every(unit => unit.isIdle)
+      this.#scopes.every(scope => scope.isIdle)
   }
 
   /** Refuses writes from now on: for one that is idle, this is the last commit. */
   close (): void {
-    for (const unit of this.#units) unit.closeIdle()
+    for (const scope of this.#scopes) scope.closeIdle()
   }
 
   /** The caller is part of a commit or rollback. */
@@ -250,14 +266,14 @@ export class Work {
   tell (ending: Ending, outcome: Outcome, error?: unknown): void {
     const { log, warnHeldMs } = this.#owner
     const isPublished = settled.hasSubscribers || logsDebug(log)
-    for (const unit of this.#units) {
-      const { held } = unit
+    for (const scope of this.#scopes) {
+      const { held } = scope
       if (held <= warnHeldMs && !isPublished) continue
       const { name } = this.#owner
-      if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${unit.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
+      if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${scope.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
       if (!isPublished) continue
       const event: SettledEvent = {
-        ...this.#owner.description, database: unit.name, outcome, ending, error, duration: performance.now() - this.#openedAt, ...unit.statistics
+        ...this.#owner.description, database: scope.name, outcome, ending, error, duration: performance.now() - this.#openedAt, ...scope.statistics
       }
       settled.publish(event)
       const { error: err, ...rest } = event
@@ -274,7 +290,7 @@ export class Work {
   }
 
   assertNoSavepoint (what: string): void {
-    if (this.#units.some(unit => unit.hasOpenSavepoint)) this.#refuse(what, 'em.transactional(), which has not returned')
+    if (this.#scopes.some(scope => scope.hasOpenSavepoint)) this.#refuse(what, 'em.transactional(), which has not returned')
   }
 
   /** A hook before the commit would wait for itself. */
@@ -285,7 +301,7 @@ export class Work {
   /** For the last commit: nothing is committed in half. (A reply from inside commits what there is so far.) */
   assertComplete (): void {
     if (this.atomics.isTaken && !runningAtomic.has(this.#owner)) this.#refuse('the reply or return', 'atomic(), which nobody has awaited')
-    if (this.#units.some(unit => unit.hasSavepointBeside)) this.#refuse('the reply or return', 'em.transactional(), which nobody has awaited')
+    if (this.#scopes.some(scope => scope.hasSavepointBeside)) this.#refuse('the reply or return', 'em.transactional(), which nobody has awaited')
   }
 
   #refuse (what: string, transaction: string): never {
@@ -293,30 +309,30 @@ export class Work {
   }
 
   /** Until nothing is left: a subscriber to the flush of one database may change what is in another. */
-  async #flushAll (units: readonly UnitOfWork[]): Promise<void> {
-    if (units.length === 1) await units[0]!.flush()
-    if (units.length === 1) return // and no subscriber has used another database meanwhile
-    const count = (): number => units.reduce((sum, unit) => sum + unit.statements + 1, 0) // of statements and units of work
+  async #flushAll (scopes: readonly DatabaseScope[]): Promise<void> {
+    if (scopes.length === 1) await scopes[0]!.flush()
+    if (scopes.length === 1) return // and no subscriber has used another database meanwhile
+    const count = (): number => scopes.reduce((sum, scope) => sum + scope.statements + 1, 0) // of statements and scopes of work
     for (let before = -1; before !== count();) {
       before = count()
-      for (const unit of [...units]) if (unit.needsFlush) await unit.flush()
+      for (const scope of [...scopes]) if (scope.needsFlush) await scope.flush()
     }
   }
 
   /** Nothing would be left uncommitted: hooks wait for all of the context. */
-  #isAll (units: readonly UnitOfWork[]): boolean {
-    return this.#units.every(unit => units.includes(unit) || !(unit.hasBegun || unit.hasPendingChanges))
+  #isAll (scopes: readonly DatabaseScope[]): boolean {
+    return this.#scopes.every(scope => scopes.includes(scope) || !(scope.hasTransaction || scope.hasPendingChanges))
   }
 
   /** Rolls back, and gives the hooks that wait for that. */
-  async #rollBack (units: readonly UnitOfWork[]): Promise<RegisteredHook[]> {
+  async #rollBack (scopes: readonly DatabaseScope[]): Promise<RegisteredHook[]> {
     this.#lost = undefined
     this.#hasWritesBesideAtomic = false
-    await Promise.all(units.map(async unit => {
-      await unit.rollback({ last: false })
-      unit.em.clear()
+    await Promise.all(scopes.map(async scope => {
+      await scope.rollback({ last: false })
+      scope.em.clear()
     }))
-    return this.#isAll(units) ? this.hooks.takeAll() : []
+    return this.#isAll(scopes) ? this.hooks.takeAll() : []
   }
 
   async #run (kind: HookKind, hooks: RegisteredHook[]): Promise<void> {

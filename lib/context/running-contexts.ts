@@ -1,4 +1,18 @@
-import type { Context } from './context.ts'
+import type { FastifyBaseLogger } from 'fastify'
+import type { DatabaseSet } from './database-set.ts'
+import type { Ending } from './outcome.ts'
+import type { SandboxOfContexts } from './sandboxes.ts'
+
+/** A context, as those see it who wait for its end. */
+export interface RunnableContext {
+  readonly name: string
+  readonly databases: DatabaseSet
+  readonly sandbox: SandboxOfContexts | undefined
+  readonly ending: Ending | undefined
+  readonly log: FastifyBaseLogger | undefined
+  /** Ends it as the abort of a client or of a signal does. */
+  abort (reason: Error): void
+}
 
 /** Of the contexts that have used a database and have not settled yet, the first and the last. */
 let first: RunningContext | undefined
@@ -10,11 +24,11 @@ let changed: PromiseWithResolvers<void> | undefined
  * left until it has made the set anew, which is often.)
  */
 export class RunningContext {
-  readonly context: Context
+  readonly context: RunnableContext
   #previous = last
   #next: RunningContext | undefined
 
-  constructor (context: Context) {
+  constructor (context: RunnableContext) {
     this.context = context
     if (last === undefined) first = this
     else last.#next = this
@@ -37,14 +51,14 @@ export class RunningContext {
   }
 }
 
-export function runningContexts (isMeant: (context: Context) => boolean): Context[] {
-  const running: Context[] = []
+export function runningContexts (isMeant: (context: RunnableContext) => boolean): RunnableContext[] {
+  const running: RunnableContext[] = []
   for (let place = first; place !== undefined; place = place.next) if (isMeant(place.context)) running.push(place.context)
   return running
 }
 
 /** Resolves when none of those that are meant is running any more. */
-export async function untilNoneRuns (isMeant: (context: Context) => boolean): Promise<void> {
+export async function untilNoneRuns (isMeant: (context: RunnableContext) => boolean): Promise<void> {
   while (runningContexts(isMeant).length > 0) {
     changed ??= Promise.withResolvers<void>()
     await changed.promise

@@ -1,6 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import type { DatabaseConnection } from '../drivers/pinned-transaction.ts'
 
 /**
  * Where contexts ask whether they belong to a sandbox of `fastify-context-orm/testing`. As long as nobody has loaded
@@ -20,10 +19,6 @@ export interface Sandboxing {
   current (): SandboxOfContexts | undefined
   /** Opens the context of a request, in the sandbox that its headers name, if its app allows that. */
   join (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction, open: OpenContext): void
-  /** Contexts inside of `owner`, whose transaction has that connection, lie inside of it from now on. */
-  noteTransaction (owner: object, connection: DatabaseConnection): void
-  /** Runs the callback of the transaction that has that connection: contexts that are opened in it lie inside of it. */
-  runInTransaction<T> (connection: DatabaseConnection, callback: () => Promise<T>): Promise<T>
 }
 
 let sandboxing: Sandboxing | undefined
@@ -40,14 +35,3 @@ export function joinSandbox (request: FastifyRequest, reply: FastifyReply, done:
   if (sandboxing === undefined) return open(request, reply, done)
   sandboxing.join(request, reply, done, open)
 }
-
-export function runInTransaction<T> (connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {
-  return sandboxing === undefined ? callback() : sandboxing.runInTransaction(connection, callback)
-}
-
-export function noteTransaction (owner: object, connection: DatabaseConnection): void {
-  sandboxing?.noteTransaction(owner, connection)
-}
-
-/** Marks connections of MikroORM's that stand for the one of a sandbox, which is no pool. */
-export const SANDBOXED: unique symbol = Symbol('fastify-context-orm.sandboxed')

@@ -2,7 +2,7 @@ import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { currentContext } from '../context/context.ts'
 import { delegateToContexts } from '../mikro-orm/entity-manager.ts'
 import { giveLocksWords } from '../mikro-orm/lock-clause.ts'
-import { checkMikroOrm } from '../mikro-orm/requirements.ts'
+import { checkMikroOrm } from '../mikro-orm/internals.ts'
 
 interface Installed {
   users: number

@@ -1,15 +1,15 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { keepResolvingInContexts, resolveInContexts } from './context-resolution.ts'
-import type { Context } from '../context/context.ts'
+import type { DatabaseSet } from '../context/database-set.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_CLOSE_TIMEOUT, FST_ORM_CLOSING, FST_ORM_UNKNOWN_DATABASE } from '../errors.ts'
 import { isOrms, ORM_OPTION, PLUGIN, RUN } from '../options/checks.ts'
 import type { ContextOrmOptions, Orms } from '../options/options.ts'
 import { show } from '../util/show.ts'
 import { isSqlOrm, sourceOf, sourcesOf, type OrmSource } from '../options/orm-source.ts'
-import { runningContexts, untilNoneRuns } from '../context/running-contexts.ts'
+import { runningContexts, untilNoneRuns, type RunnableContext } from '../context/running-contexts.ts'
 
 /** The databases of an app, or of a context outside of one: opened, found by name and closed. */
-export class Databases {
+export class Databases implements DatabaseSet {
   readonly #sources: readonly OrmSource[]
   readonly #byName = new Map<string, OrmSource>()
   readonly #unfinished = new Set<Promise<unknown>>()
@@ -18,7 +18,6 @@ export class Databases {
   #closeTimer: NodeJS.Timeout | undefined
   readonly #giveUp = Promise.withResolvers<void>()
 
-  /** Awaited before a context is opened; usually there is nothing to wait for. */
   readonly beforeContext: (() => Promise<void>) | undefined
 
   private constructor (where: string, orms: readonly object[]) {
@@ -69,31 +68,26 @@ export class Databases {
     return Object.fromEntries(this.#sources.map(({ name, orm }) => [name, orm]))
   }
 
-  /** The one of that name, by default the first; throws `FST_ORM_UNKNOWN_DATABASE`. */
   get (name?: string): OrmSource {
     const source = name === undefined ? this.#sources[0] : this.#byName.get(name)
     if (source !== undefined) return source
     throw new FST_ORM_UNKNOWN_DATABASE(String(name), this.names.map(name => `"${name}"`).join(', '))
   }
 
-  /** Its place among them: they are committed in the order in which they were registered. */
   indexOf (source: OrmSource): number {
     return this.#sources.indexOf(source)
   }
 
-  /** The one that the MikroORM belongs to. */
   of (orm: MikroORM): OrmSource | undefined {
     return this.#sources.find(source => source.has(orm))
   }
 
-  /** Work that a context has left behind, and that must be done before the databases close, be it in vain. */
   addUnfinished (work: Promise<unknown>): void {
     this.#unfinished.add(work)
     const forget = (): void => { this.#unfinished.delete(work) }
     work.then(forget, forget)
   }
 
-  /** Whether the app is closing that they are of: nothing new is begun outside of what is running. */
   get isClosing (): boolean {
     return this.#isClosing
   }
@@ -123,13 +117,13 @@ export class Databases {
     for (const close of this.#onClose) await close()
   }
 
-  get #running (): Context[] {
+  get #running (): RunnableContext[] {
     return runningContexts(context => this.#isMine(context))
   }
 
   /** A context of the app, or one outside of it that uses a database which no other app keeps open. */
-  #isMine ({ databases }: Context): boolean {
-    return databases === this || (!ofApps.has(databases) && this.#shareOneWith(databases) && databases.#belongToClosingApp())
+  #isMine ({ databases }: RunnableContext): boolean {
+    return databases === this || (databases instanceof Databases && !ofApps.has(databases) && this.#shareOneWith(databases) && databases.#belongToClosingApp())
   }
 
   #belongToClosingApp (): boolean {

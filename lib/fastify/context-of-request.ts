@@ -2,7 +2,7 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { breakConnection, isHttp2 } from './broken-reply.ts'
 import { Context } from '../context/context.ts'
-import type { Databases } from '../databases/databases.ts'
+import type { DatabaseSet } from '../context/database-set.ts'
 import type { ContextDescription } from '../context/events.ts'
 import { FirstChunk } from './first-chunk.ts'
 import type { RouteSettings, TransactionOptions } from '../options/options.ts'
@@ -38,7 +38,7 @@ export class ContextOfRequest extends Context {
   /** A reply has come to the onSend hooks, which say in headers what its payload is. */
   hasSetOut = false
 
-  constructor (databases: Databases, route: Route, request: FastifyRequest, reply: FastifyReply) {
+  constructor (databases: DatabaseSet, route: Route, request: FastifyRequest, reply: FastifyReply) {
     super(databases)
     this.#route = route
     this.#method = request.method

@@ -5,6 +5,7 @@ import {
 } from '@mikro-orm/core'
 import type { FastifyReply } from 'fastify'
 import { STATUS_CODES } from 'node:http'
+import { isErrorOfDriver, isTransient } from '../drivers/errors.ts'
 
 /** What the database, its driver and MikroORM throw: the status that fits, and what a client may know of it. */
 
@@ -24,26 +25,10 @@ const STATUS_OF: [type: abstract new (...args: never) => Error, statusCode: numb
 /** Seconds after which a client may try again what was answered with 503. */
 const RETRY_AFTER = '1'
 
-/**
- * What may work the next time, and MikroORM 7.2.1 takes for a `DriverException` without a name: PostgreSQL's classes of
- * lost connections and of a server that stops or starts (SQLSTATE 08, 57P), its lock timeout (55P03), and what Node and
- * pg 8.23 say of sockets.
- */
-const TRY_AGAIN = /^(?:08...|57P0[1-3]|55P03|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/
-const LOST_CONNECTION_MESSAGE = /\bConnection terminated|\bconnection error and is not queryable|\bConnection lost\b/
-
 interface Decorated {
   code?: unknown
   statusCode?: unknown
   status?: unknown
-}
-
-/** What drivers have thrown, of which `em.getKysely()` makes no exceptions of MikroORM. */
-const ofDrivers = new WeakSet<object>()
-
-/** A statement of a context has thrown it. */
-export function noteErrorOfDriver (error: unknown): void {
-  if (error instanceof Error) ofDrivers.add(error)
 }
 
 /**
@@ -88,12 +73,11 @@ export function shownError (error: unknown, statusCode: number): unknown {
 }
 
 function isOfDatabase (error: Error): boolean {
-  return error instanceof DriverException || error instanceof ValidationError || ofDrivers.has(error)
+  return error instanceof DriverException || error instanceof ValidationError || isErrorOfDriver(error)
 }
 
 function statusOf (error: Error & Decorated): number | undefined {
   const known = STATUS_OF.find(([type]) => error instanceof type)
   if (known !== undefined) return known[1]
-  const isTransient = TRY_AGAIN.test(String(error.code)) || LOST_CONNECTION_MESSAGE.test(error.message)
-  return isTransient && (error instanceof DriverException || ofDrivers.has(error)) ? 503 : undefined
+  return isTransient(error) && (error instanceof DriverException || isErrorOfDriver(error)) ? 503 : undefined
 }

@@ -2,10 +2,10 @@ import { TransactionContext, TransactionPropagation, type EntityManager, type In
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { deferredKyselyIn } from '../transaction/deferred-kysely.ts'
 import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from '../errors.ts'
+import type { TransactionSettings } from '../drivers/pinned-transaction.ts'
 import { Flushes } from './flushes.ts'
-import { keepLateChanges } from './late-changes.ts'
+import { keepLateChanges, type FlushCounter } from './late-changes.ts'
 import { needsFlush } from './pending-changes.ts'
-import type { UnitOfWork } from '../context/database-scope.ts'
 
 /**
  * The EntityManager of a context: a fork of the global one in which the methods differ that would otherwise replace,
@@ -15,17 +15,52 @@ import type { UnitOfWork } from '../context/database-scope.ts'
 type Begin = Parameters<EntityManager['begin']>
 type Transactional = Parameters<EntityManager['transactional']>
 
-const UNIT_OF_WORK = Symbol('fastify-context-orm.unit-of-work')
-/** Of the EntityManagers that `em.transactional()` makes. */
-const AROUND = Symbol('fastify-context-orm.around')
+/** What the EntityManager of a context asks of its scope, the database within that context. */
+export interface EntityManagerScope extends FlushCounter {
+  readonly em: EntityManager
+  /** For error messages, such as `POST /books`. */
+  readonly contextName: string
+  /** The context is the caller's. */
+  readonly isCurrent: boolean
+  /** Has begun its transaction, or is about to. */
+  readonly hasTransaction: boolean
+  /** The EntityManager's transaction is the context's, and not a savepoint's or none. */
+  readonly isAttached: boolean
+  readonly keepsTransactionContext: boolean
+  attach (): void
+  detach (): void
+  fork (em: EntityManager): EntityManager
+  begin (settings?: TransactionSettings): Promise<void>
+  commitNow (what: string): Promise<void>
+  rollbackNow (what: string): Promise<void>
+  flush (): Promise<void>
+  /** Runs MikroORM's own flush. */
+  runFlush (flush: () => Promise<void>): Promise<void>
+  noteFlush (): void
+  /** The EntityManager has filters, a schema or a session context of its own from now on. */
+  noteOwnSettings (): void
+  /** Runs the callback of an `em.transactional()`, which gets `inner`. */
+  runInside<T> (inner: EntityManager, callback: () => T): T
+  /** Runs an `em.transactional()` inside the transaction that the caller is in. */
+  runNested<T> (transactional: () => Promise<T>): Promise<T>
+  /** Runs one that is independent of the context's transaction, and `begins` one of its own or has none. */
+  runIndependently<T> (em: EntityManager, begins: boolean, transactional: Independent<T>): Promise<T>
+}
+
+/** Runs an `em.transactional()`, whose callback gets hooks of its own by `withHooks`. */
+export type Independent<T> = (withHooks: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>
+
+const SCOPE = Symbol('fastify-context-orm.scope')
+/** Of the EntityManagers that `em.transactional()` makes: the scope that they are in. */
+const PARENT = Symbol('fastify-context-orm.parent')
 const FLUSHES = Symbol('fastify-context-orm.flushes')
 
 interface ContextEntityManager extends SqlEntityManager {
-  [UNIT_OF_WORK]: UnitOfWork
+  [SCOPE]: EntityManagerScope
 }
 
 interface InnerEntityManager extends EntityManager {
-  [AROUND]: UnitOfWork
+  [PARENT]: EntityManagerScope
   [FLUSHES]: Flushes
 }
 
@@ -53,7 +88,7 @@ const methods = {
    */
   getContext (this: ContextEntityManager): EntityManager {
     const inner = TransactionContext.getEntityManager(this.name) // asked first: it is asked often, and there is rarely one
-    return inner !== undefined && this[UNIT_OF_WORK].isCurrent ? inner : this
+    return inner !== undefined && this[SCOPE].isCurrent ? inner : this
   },
 
   /**
@@ -61,14 +96,14 @@ const methods = {
    * own to run on; what runs in parallel with them must stay in the context's transaction.
    */
   resetTransactionContext (this: ContextEntityManager): void {
-    if (!this[UNIT_OF_WORK].keepsTransactionContext) inherited(this).resetTransactionContext.call(this)
+    if (!this[SCOPE].keepsTransactionContext) inherited(this).resetTransactionContext.call(this)
   },
 
   flush (this: ContextEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
-    const unit = this[UNIT_OF_WORK]
-    unit.noteFlush()
-    return this.getContext(false) === this ? unit.runFlush(flush) : flush()
+    const scope = this[SCOPE]
+    scope.noteFlush()
+    return this.getContext(false) === this ? scope.runFlush(flush) : flush()
   },
 
   /**
@@ -78,43 +113,43 @@ const methods = {
   async transactional (this: ContextEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
     const current = this.getContext(false)
     if (current !== this) return await current.transactional(callback, options)
-    const unit = this[UNIT_OF_WORK]
+    const scope = this[SCOPE]
     // inside a transaction that was begun by hand (`em.begin({ ctx })`, or with `transaction: false`), MikroORM nests
-    if (!unit.isAttached && this.getTransactionContext() !== undefined) return await runTransactional(this, unit, callback, options)
-    if (!unit.isAttached) return await runBeside(this, unit, callback, options)
+    if (!scope.isAttached && this.getTransactionContext() !== undefined) return await runTransactional(this, scope, callback, options)
+    if (!scope.isAttached) return await runIndependently(this, scope, callback, options)
 
     const { NESTED, REQUIRED } = TransactionPropagation
     const propagation = options.propagation === REQUIRED ? NESTED : options.propagation ?? NESTED
     if (!ON_ITS_OWN.includes(propagation)) await beginWith(this, options)
-    return await runTransactional(this, unit, callback, { ...options, propagation })
+    return await runTransactional(this, scope, callback, { ...options, propagation })
   },
 
   execute,
 
   async begin (this: ContextEntityManager, ...[options]: Begin): Promise<void> {
     if (!actsOnContext(this) || options?.ctx !== undefined) return await inherited(this).begin.call(this, options)
-    if (!await beginWith(this, options)) await this[UNIT_OF_WORK].begin()
+    if (!await beginWith(this, options)) await this[SCOPE].begin()
   },
 
   async commit (this: ContextEntityManager): Promise<void> {
-    if (actsOnContext(this)) return await this[UNIT_OF_WORK].owner.commitNow('em.commit()', this[UNIT_OF_WORK])
+    if (actsOnContext(this)) return await this[SCOPE].commitNow('em.commit()')
     await inherited(this).commit.call(this)
-    this[UNIT_OF_WORK].attach()
+    this[SCOPE].attach()
   },
 
   async rollback (this: ContextEntityManager): Promise<void> {
-    if (actsOnContext(this)) return await this[UNIT_OF_WORK].owner.rollbackNow('em.rollback()', this[UNIT_OF_WORK])
+    if (actsOnContext(this)) return await this[SCOPE].rollbackNow('em.rollback()')
     await inherited(this).rollback.call(this)
-    this[UNIT_OF_WORK].attach()
+    this[SCOPE].attach()
   },
 
   addFilter (this: ContextEntityManager, ...args: Parameters<EntityManager['addFilter']>): void {
-    this[UNIT_OF_WORK].tailor()
+    this[SCOPE].noteOwnSettings()
     inherited(this).addFilter.apply(this, args)
   },
 
   setSessionContext (this: ContextEntityManager, ...args: Parameters<EntityManager['setSessionContext']>): void {
-    this[UNIT_OF_WORK].tailor()
+    this[SCOPE].noteOwnSettings()
     beforeTransaction(this, () => inherited(this).setSessionContext.apply(this, args))
   },
 
@@ -123,7 +158,7 @@ const methods = {
   },
 
   setFilterParams (this: ContextEntityManager, ...args: Parameters<EntityManager['setFilterParams']>): void {
-    this[UNIT_OF_WORK].tailor()
+    this[SCOPE].noteOwnSettings()
     beforeTransaction(this, () => inherited(this).setFilterParams.apply(this, args))
   }
 }
@@ -139,7 +174,7 @@ const innerMethods = {
   },
 
   async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    return await runTransactional(this, this[AROUND], callback, options)
+    return await runTransactional(this, this[PARENT], callback, options)
   }
 }
 
@@ -147,13 +182,11 @@ const innerMethods = {
 const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams', 'addFilter'] as const
 
 /** Of the global one, or of that of the context around, whose filters, schema and session context it takes over. */
-export function forkEntityManager (em: EntityManager, unit: UnitOfWork): SqlEntityManager {
-  const { owner } = unit
-  const fork = owner.sandbox === undefined ? em.fork({ disableContextResolution: true }) : owner.sandbox.fork(em, owner.name)
-  const ours = Object.assign(fork, methods) as unknown as ContextEntityManager
-  ours[UNIT_OF_WORK] = unit
+export function forkEntityManager (em: EntityManager, scope: EntityManagerScope): SqlEntityManager {
+  const ours = Object.assign(scope.fork(em), methods) as unknown as ContextEntityManager
+  ours[SCOPE] = scope
   abortSettingsOf(ours).signal = undefined // that of the context around is none of its business
-  keepLateChanges(ours, unit)
+  keepLateChanges(ours, scope)
   return ours
 }
 
@@ -180,38 +213,38 @@ function inherited (em: EntityManager): EntityManager {
   return Object.getPrototypeOf(em)
 }
 
-async function runTransactional (em: EntityManager, unit: UnitOfWork, ...[callback, options = {}]: Transactional): Promise<unknown> {
+async function runTransactional (em: EntityManager, scope: EntityManagerScope, ...[callback, options = {}]: Transactional): Promise<unknown> {
   const { propagation = TransactionPropagation.NESTED } = options
-  if (ON_ITS_OWN.includes(propagation)) return await runBeside(em, unit, callback, options)
+  if (ON_ITS_OWN.includes(propagation)) return await runIndependently(em, scope, callback, options)
   const run = (): Promise<unknown> => (
-    inherited(em).transactional.call(em, inner => unit.runInside(inner, () => callback(inside(inner, unit))), options)
+    inherited(em).transactional.call(em, inner => scope.runInside(inner, () => callback(inside(inner, scope))), options)
   )
   if (propagation !== TransactionPropagation.NESTED) return await run()
   // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
-  await flushPending(em, unit)
-  const result = await unit.runNested(run)
-  unit.noteFlush()
+  await flushPending(em, scope)
+  const result = await scope.runNested(run)
+  scope.noteFlush()
   return result
 }
 
-async function runBeside (em: EntityManager, unit: UnitOfWork, ...[callback, options]: Transactional): Promise<unknown> {
+async function runIndependently (em: EntityManager, scope: EntityManagerScope, ...[callback, options]: Transactional): Promise<unknown> {
   // the same here: they would be committed beside the context, which may fail
-  await flushPending(em, unit)
+  await flushPending(em, scope)
   const begins = BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED)
-  return await unit.runBeside(em, begins, withHooks => (
+  return await scope.runIndependently(em, begins, withHooks => (
     inherited(em).transactional.call(em, inner => withHooks(async () => {
       // as MikroORM 7.2.5 does it for `NOT_SUPPORTED` too, where 7.2.1 leaves `em()` to be the outer one
-      const result = await TransactionContext.create(inner, () => callback(inside(inner, unit)))
+      const result = await TransactionContext.create(inner, () => callback(inside(inner, scope)))
       await flushBeforeHooks(inner)
-      unit.noteFlush()
+      scope.noteFlush()
       return result
     }), options)
   ))
 }
 
 /** Of the context's EntityManager, or of an inner one. */
-async function flushPending (em: EntityManager, unit: UnitOfWork): Promise<void> {
-  if (em === unit.em) await unit.flush()
+async function flushPending (em: EntityManager, scope: EntityManagerScope): Promise<void> {
+  if (em === scope.em) await scope.flush()
   else if (needsFlush(em)) await em.flush()
 }
 
@@ -224,10 +257,10 @@ async function flushBeforeHooks (inner: EntityManager): Promise<void> {
 }
 
 /** Makes an inner EntityManager one that knows what it is inside of. */
-function inside (em: EntityManager, unit: UnitOfWork): EntityManager {
-  if (UNIT_OF_WORK in em || AROUND in em) return em
-  keepLateChanges(em, unit)
-  return Object.assign(em, innerMethods, { [AROUND]: unit, [FLUSHES]: new Flushes() }) as unknown as EntityManager
+function inside (em: EntityManager, scope: EntityManagerScope): EntityManager {
+  if (SCOPE in em || PARENT in em) return em
+  keepLateChanges(em, scope)
+  return Object.assign(em, innerMethods, { [PARENT]: scope, [FLUSHES]: new Flushes() }) as unknown as EntityManager
 }
 
 interface AbortSettings {
@@ -265,18 +298,18 @@ export function resetTransactionContext (em: SqlEntityManager): void {
  * that `em.begin({ ctx })` made.
  */
 function actsOnContext (em: ContextEntityManager): boolean {
-  return em.getContext(false) === em && em[UNIT_OF_WORK].isAttached
+  return em.getContext(false) === em && em[SCOPE].isAttached
 }
 
 /** An isolation level is the whole transaction's: it can be had until the transaction has begun. */
 async function beginWith (em: ContextEntityManager, { isolationLevel, readOnly }: NonNullable<Transactional[1]> = {}): Promise<boolean> {
   if (isolationLevel === undefined && readOnly === undefined) return false
-  const unit = em[UNIT_OF_WORK]
-  if (unit.hasBegun) {
+  const scope = em[SCOPE]
+  if (scope.hasTransaction) {
     const wants = isolationLevel === undefined ? 'readOnly' : `isolationLevel '${isolationLevel}'`
-    throw new FST_ORM_TRANSACTION_OPEN(unit.owner.name, `${wants} cannot be had any more`, "Ask for it before the first write, in the route's config.orm, or in the options of runInContext()")
+    throw new FST_ORM_TRANSACTION_OPEN(scope.contextName, `${wants} cannot be had any more`, "Ask for it before the first write, in the route's config.orm, or in the options of runInContext()")
   }
-  await unit.begin({ isolationLevel, readOnly })
+  await scope.begin({ isolationLevel, readOnly })
   return true
 }
 
@@ -285,12 +318,12 @@ async function beginWith (em: ContextEntityManager, { isolationLevel, readOnly }
  * (`sessionContextInsideTransaction`). Once it really has, MikroORM's own error is right.
  */
 function beforeTransaction (em: ContextEntityManager, change: () => void): void {
-  const unit = em[UNIT_OF_WORK]
-  if (unit.hasBegun || !actsOnContext(em)) return change()
-  unit.detach()
+  const scope = em[SCOPE]
+  if (scope.hasTransaction || !actsOnContext(em)) return change()
+  scope.detach()
   try {
     change()
   } finally {
-    unit.attach()
+    scope.attach()
   }
 }

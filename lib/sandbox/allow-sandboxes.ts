@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { FST_ORM_BAD_OPTION, FST_ORM_SANDBOX_ENDED } from '../errors.ts'
 import { show } from '../util/show.ts'
-import { noteTransactionOf, runInTransactionOf } from './sandbox-client.ts'
 import { currentSandbox, Sandbox, SANDBOX_HEADER } from './sandbox.ts'
 import { startSandboxing } from '../context/sandboxes.ts'
 
@@ -19,8 +18,6 @@ export function allowSandboxes (app: FastifyInstance<any, any, any, any, any>): 
 
 startSandboxing({
   current: currentSandbox,
-  noteTransaction: noteTransactionOf,
-  runInTransaction: runInTransactionOf,
   join (request, reply, done, open) {
     const id = request.headers[SANDBOX_HEADER]
     if (id === undefined || !(ALLOWED in request.server)) return open(request, reply, done)

@@ -3,7 +3,7 @@ import { currentContext } from '../context/context.ts'
 import type { ControlledTransaction, DatabaseConnection, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
 import { SandboxSavepoint } from './sandbox-savepoint.ts'
 import type { SandboxTransaction } from './sandbox-transaction.ts'
-import { subclassOfKysely } from '../drivers/sql-package.ts'
+import { subclassOfKysely } from '../drivers/internals.ts'
 import { isRead } from '../sql/statement.ts'
 
 type Client = Kysely<any>
@@ -31,16 +31,6 @@ const sandboxClientFor = subclassOfKysely(Base => class SandboxClient extends Ba
     })
   }
 })
-
-/** Runs the callback of a transaction, inside of whose savepoint contexts of a sandbox lie then. */
-export function runInTransactionOf<T> (connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {
-  return connection instanceof SandboxConnection ? connection.savepoint!.enter(callback) : callback()
-}
-
-/** Contexts inside of `owner` lie inside of the savepoint of its transaction from now on. */
-export function noteTransactionOf (owner: object, connection: DatabaseConnection): void {
-  (connection as SandboxConnection).noteOwner(owner)
-}
 
 /** The connection that a transaction has. */
 export async function connectionOf (trx: ControlledTransaction): Promise<DatabaseConnection> {

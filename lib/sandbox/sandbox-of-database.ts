@@ -1,9 +1,10 @@
 import { Utils, wrap, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection, AbstractSqlDriver } from '@mikro-orm/sql'
 import { FST_ORM_SANDBOX_TAKEN, withCallersLine } from '../errors.ts'
-import { connectionsOf, forkWith, rerouteConnection, sandboxDatabase, type SandboxedDatabase } from './sandbox-connection.ts'
+import { connectionsOf, forkWith, rerouteConnection } from './internals.ts'
+import { sandboxDatabase, type SandboxedDatabase } from './sandbox-connection.ts'
 import { SandboxTransaction } from './sandbox-transaction.ts'
-import { isSqlite } from '../drivers/sql-package.ts'
+import { dialectOf } from '../drivers/dialect.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 
@@ -154,5 +155,5 @@ function driverOf (orm: MikroORM): AbstractSqlDriver {
 
 /** SQLite has one connection, and a sandbox holds it. */
 function isTaken (connection: AbstractSqlConnection): boolean {
-  return isSqlite(connection) && (openOn.get(connection)?.count ?? 0) > 0
+  return dialectOf(connection.getPlatform()) === 'sqlite' && (openOn.get(connection)?.count ?? 0) > 0
 }

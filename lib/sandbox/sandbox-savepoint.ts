@@ -1,23 +1,39 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { currentContext, type Context } from '../context/context.ts'
 import { FST_ORM_SANDBOX_WAIT } from '../errors.ts'
-import type { SandboxTransaction } from './sandbox-transaction.ts'
+import type { PinnedTransaction } from '../drivers/pinned-transaction.ts'
+import type { SavepointRules } from '../drivers/savepoint-rules.ts'
 
 /** The savepoint of the transaction whose callback the caller runs in. */
 const inside = new AsyncLocalStorage<SandboxSavepoint>()
+
+/** The transaction of a sandbox, as its savepoints use it. */
+export interface SavepointHost {
+  readonly root: SandboxSavepoint
+  readonly innermost: SandboxSavepoint
+  readonly rules: SavepointRules
+  savepointOf (context: object): SandboxSavepoint | undefined
+  push (savepoint: SandboxSavepoint): void
+  popTo (savepoint: SandboxSavepoint): void
+  cleanUp (savepoint: SandboxSavepoint): Promise<void>
+  inTurn<T> (who: string, where: () => SandboxSavepoint, task: () => Promise<T>): Promise<T>
+  command (run: (transaction: PinnedTransaction) => Promise<unknown>): Promise<void>
+  /** The database has ended it by itself. */
+  lose (): void
+}
 
 /** What stands for a transaction inside a sandbox; without a parent, the transaction of the sandbox itself. */
 export class SandboxSavepoint {
   /** For error messages, such as `POST /books`. */
   readonly holder: string
-  readonly #transaction: SandboxTransaction
+  readonly #transaction: SavepointHost
   #parent: SandboxSavepoint | undefined
   #isOpen: boolean
   #isEnding = false
   #openedAt = 0
   #undo: (() => Promise<void>)[] = []
 
-  constructor (transaction: SandboxTransaction, holder: string, isOpen: boolean) {
+  constructor (transaction: SavepointHost, holder: string, isOpen: boolean) {
     this.#transaction = transaction
     this.holder = holder
     this.#isOpen = isOpen
@@ -133,7 +149,7 @@ export class SandboxSavepoint {
 }
 
 /** What tells, also later, which is the innermost one around the caller in which he may begin. */
-function savepointAround (transaction: SandboxTransaction): () => SandboxSavepoint {
+function savepointAround (transaction: SavepointHost): () => SandboxSavepoint {
   const ofTransaction = inside.getStore()
   const contexts: Context[] = []
   for (let context = currentContext(); context !== undefined; context = context.outer) contexts.push(context)

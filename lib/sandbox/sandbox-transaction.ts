@@ -1,20 +1,23 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, withCallersLine } from '../errors.ts'
-import { KyselyTransaction } from '../drivers/kysely-transaction.ts'
+import { cancelStatement } from '../drivers/kysely/connections.ts'
+import { KyselyTransaction } from '../drivers/kysely/kysely-transaction.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
 import { RunningStatements } from '../transaction/running-statements.ts'
-import { viewOf } from './sandbox-connection.ts'
+import { viewOf } from './internals.ts'
 import { SandboxQueue } from './sandbox-queue.ts'
-import { rulesOf, type TransactionRules } from './sandbox-rules.ts'
-import { SandboxSavepoint } from './sandbox-savepoint.ts'
-import { dialectOf, endsATransaction, shorten, type Dialect } from '../sql/statement.ts'
+import { rulesOf } from './sandbox-rules.ts'
+import { SandboxSavepoint, type SavepointHost } from './sandbox-savepoint.ts'
+import type { SavepointRules } from '../drivers/savepoint-rules.ts'
+import { dialectOf, type Dialect } from '../drivers/dialect.ts'
+import { endsATransaction, shorten } from '../sql/statement.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 
 /** The transaction of a sandbox on one database, which is rolled back in the end, and its one connection. */
-export class SandboxTransaction {
+export class SandboxTransaction implements SavepointHost {
   readonly root: SandboxSavepoint = new SandboxSavepoint(this, 'the sandbox', true)
-  readonly rules: TransactionRules
+  readonly rules: SavepointRules
   readonly dialect: Dialect
   readonly #client: Client
   readonly #pinned: KyselyTransaction
@@ -24,7 +27,7 @@ export class SandboxTransaction {
   /** Why nothing more can be done in it. */
   #isOver: string | undefined
 
-  private constructor (client: Client, dialect: Dialect, rules: TransactionRules, pinned: KyselyTransaction) {
+  private constructor (client: Client, dialect: Dialect, rules: SavepointRules, pinned: KyselyTransaction) {
     this.#client = client
     this.#pinned = pinned
     this.rules = rules
@@ -108,7 +111,7 @@ export class SandboxTransaction {
   /** Cancels what is running, rolls everything back, and gives the connection back. Rejects if the rollback has failed. */
   async end (): Promise<void> {
     this.#finish('its sandbox has been rolled back')
-    this.#running.cancel(this.#client)
+    this.#running.cancel(connection => cancelStatement(this.#client, connection))
     await this.#running.cancelled
     await this.#running.done
     for (const savepoint of this.#queue.open) {

@@ -2,12 +2,12 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
-import { currentContext, type Context } from '../context/context.ts'
+import { currentContext } from '../context/context.ts'
 import { FST_ORM_SANDBOX_DATABASE, FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, FST_ORM_SANDBOX_RUNNING, withCallersLine } from '../errors.ts'
 import { Flushes } from '../mikro-orm/flushes.ts'
 import type { OrmSource } from '../options/orm-source.ts'
-import { runningContexts, untilNoneRuns } from '../context/running-contexts.ts'
-import { forkWith } from './sandbox-connection.ts'
+import { runningContexts, untilNoneRuns, type RunnableContext } from '../context/running-contexts.ts'
+import { forkWith } from './internals.ts'
 import { SandboxOfDatabase } from './sandbox-of-database.ts'
 import type { SandboxOfContexts } from '../context/sandboxes.ts'
 
@@ -117,7 +117,7 @@ export class Sandbox implements SandboxOfContexts {
 
   /** What has come to its end, and only has to finish, is given the time. */
   async #untilSettled (): Promise<void> {
-    const isSettling = (context: Context): boolean => context.sandbox === this && context.ending !== undefined
+    const isSettling = (context: RunnableContext): boolean => context.sandbox === this && context.ending !== undefined
     const timeout = Promise.withResolvers<void>()
     const timer = setTimeout(timeout.resolve, GRACE_MS)
     await Promise.race([untilNoneRuns(isSettling), timeout.promise])

@@ -1,6 +1,6 @@
-import type { Dialect } from './dialect.ts'
+import type { Dialect } from '../drivers/dialect.ts'
 import { Tokens } from './tokens.ts'
-import { words } from './words.ts'
+import { words } from '../util/words.ts'
 
 /**
  * The command that begins or ends a transaction, such as `'commit'`, if there is one among the statements of `sql`. Quoted

@@ -1,7 +1,7 @@
-import type { Dialect } from './dialect.ts'
-import * as mysql from './dialects/mysql.ts'
-import * as postgresql from './dialects/postgresql.ts'
-import * as sqlite from './dialects/sqlite.ts'
+import type { Dialect } from '../drivers/dialect.ts'
+import * as mysql from '../drivers/mysql/functions.ts'
+import * as postgresql from '../drivers/postgresql/functions.ts'
+import * as sqlite from '../drivers/sqlite/functions.ts'
 
 export interface DialectWords {
   /** Pure ones, which are no function of a user's. */

@@ -1,9 +1,10 @@
 import { WORDS, type DialectWords } from './dialect-words.ts'
-import type { Dialect } from './dialect.ts'
-import { keywords, types } from './dialects/postgresql.ts'
+import type { Dialect } from '../drivers/dialect.ts'
+import { keywords, types } from '../drivers/postgresql/functions.ts'
 import { isSimpleSelect } from './simple-select.ts'
 import { Tokens } from './tokens.ts'
-import { words } from './words.ts'
+import { beginsWithSelect } from '../util/begins-with-select.ts'
+import { words } from '../util/words.ts'
 
 /**
  * Is a statement provably a read?
@@ -22,13 +23,6 @@ import { words } from './words.ts'
 export function isRead (sql: string, dialect: Dialect = 'unknown'): boolean {
   return beginsWithSelect(sql) && (isSimpleSelect(sql, dialect) || new Reader(sql, dialect).isRead())
 }
-
-/** Without a promise: a `select` may lock, or call what writes. */
-export function beginsWithSelect (sql: string): boolean {
-  return sql.startsWith('select ') || BEGINS_WITH_SELECT.test(sql) // the first is all that it takes for MikroORM's own
-}
-
-const BEGINS_WITH_SELECT = /^\s*(?:\/\*(?![!M])[^*/]*\*\/\s*)*select\b/i
 
 type Parenthesis = 'group' | 'cast' | 'call'
 

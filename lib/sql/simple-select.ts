@@ -1,4 +1,4 @@
-import type { Dialect } from './dialect.ts'
+import type { Dialect } from '../drivers/dialect.ts'
 
 /**
  * Whether it is a `select` of nothing but names, values and such words as neither write nor call, as MikroORM sends most of

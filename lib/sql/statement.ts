@@ -1,9 +1,8 @@
 import { commandOf } from './command.ts'
-import type { Dialect } from './dialect.ts'
+import type { Dialect } from '../drivers/dialect.ts'
 
 export { commandOf }
-export { dialectOf, type Dialect } from './dialect.ts'
-export { beginsWithSelect, isRead } from './is-read.ts'
+export { isRead } from './is-read.ts'
 
 /**
  * Plainly a write, or what would allow writes again: what a context that is `readOnly` refuses by itself. Not the opposite of

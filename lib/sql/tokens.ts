@@ -2,7 +2,7 @@ import {
   AMPERSAND, BACKTICK, CLOSING_BRACKET, DASH, DOLLAR, DOT, DOUBLE_QUOTE, HASH, OPENING_BRACKET, SEMICOLON, SINGLE_QUOTE, SLASH, SPACE, STAR,
   isDigit, isSpace, isWordPart, isWordStart
 } from './characters.ts'
-import type { Dialect } from './dialect.ts'
+import type { Dialect } from '../drivers/dialect.ts'
 
 /** `'name'` is a quoted one, and may also be a string in MySQL. */
 type Kind = 'word' | 'name' | 'string' | 'number' | 'sign' | 'end'

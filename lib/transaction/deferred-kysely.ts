@@ -4,7 +4,7 @@ import type { DeferredTransaction } from './deferred-transaction.ts'
 import { addCallersLine } from '../errors.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
 import { Savepoint } from './savepoint.ts'
-import { subclassOfKysely } from '../drivers/sql-package.ts'
+import { subclassOfKysely } from '../drivers/internals.ts'
 
 type Client = Kysely<any>
 type KyselyProps = Extract<ConstructorParameters<typeof Kysely>[0], { executor: unknown }>

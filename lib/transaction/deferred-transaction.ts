@@ -1,22 +1,16 @@
-import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
+import type { Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import { AutocommitReads } from './autocommit-reads.ts'
-import { acquireForTransaction, holdersAround } from './connection-wait.ts'
+import { acquireForTransaction, holdersAround } from '../drivers/connection-wait.ts'
+import { driverOf } from '../drivers/driver-of.ts'
+import type { Driver } from '../drivers/driver.ts'
 import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_STREAM_TIMEOUT, FST_ORM_TRANSACTION_COMMAND, FST_ORM_TRANSACTION_FAILED, withCallersLine } from '../errors.ts'
-import { probeFor } from '../drivers/dying-connection.ts'
-import { PgConnection } from '../drivers/postgresql/pg-connection.ts'
 import { hold } from '../util/lease.ts'
-import { KyselyTransaction } from '../drivers/kysely-transaction.ts'
 import { OpenStreams, type StreamOwner } from './open-streams.ts'
 import type { TransactionOptions } from '../options/options.ts'
-import { findPgPool, pgPoolOf } from '../drivers/postgresql/internals.ts'
-import { PgTransaction } from '../drivers/postgresql/pg-transaction.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result, TransactionSettings, Use } from '../drivers/pinned-transaction.ts'
-import { isPlain, PlainTransaction } from '../drivers/sqlite/plain-transaction.ts'
-import { PoolGate } from './pool-gate.ts'
 import { RunningStatements } from './running-statements.ts'
-import { noteTransaction, SANDBOXED } from '../context/sandboxes.ts'
 import { OpenSavepoints, type Savepoint } from './savepoint.ts'
-import { dialectOf, endsATransaction, isModification, isRead, shorten, type Dialect } from '../sql/statement.ts'
+import { endsATransaction, isModification, isRead, shorten } from '../sql/statement.ts'
 import { StatisticsOfUnit, type Statistics } from './statistics.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
@@ -55,7 +49,7 @@ export class DeferredTransaction {
   readonly #running = new RunningStatements()
   readonly #reads: AutocommitReads
   readonly #savepoints: OpenSavepoints
-  readonly #dialect: Dialect
+  readonly #driver: Driver
   readonly #statistics = new StatisticsOfUnit()
 
   #beginning: Promise<PinnedTransaction> | undefined
@@ -77,9 +71,9 @@ export class DeferredTransaction {
     this.#owner = owner
     this.#options = options
     this.#events = new TransactionEvents(em, owner, () => this.view)
-    this.#reads = new AutocommitReads(em, owner, this.#running, sql => this.#endedError(sql))
-    this.#dialect = dialectOf(em.getPlatform())
-    this.#savepoints = new OpenSavepoints(this.#dialect)
+    this.#driver = driverOf(em)
+    this.#reads = new AutocommitReads(em, this.#driver, owner, this.#running, sql => this.#endedError(sql))
+    this.#savepoints = new OpenSavepoints(this.#driver.dialect)
   }
 
   /** Has begun, or is about to. */
@@ -109,7 +103,7 @@ export class DeferredTransaction {
 
   /** How many it holds; the only one of a database also counts while it is waited for. */
   get connections (): number {
-    const holds = this.#reads.hasSingleConnection ? this.hasBegun : this.#begun !== undefined
+    const holds = this.#driver.isPool ? this.#begun !== undefined : this.hasBegun
     return Number(holds) + Number(this.#streams.hasOneOutsideTransaction)
   }
 
@@ -192,7 +186,7 @@ export class DeferredTransaction {
     const held = await hold<DatabaseConnection>(use => isInTransaction
       ? this.#runInTransaction(query.sql, part, use, { signal: options?.signal })
       : this.#runInAutocommit(query.sql, use))
-    const probe = this.#reads.hasSingleConnection || held.resource instanceof PgConnection ? undefined : probeFor(this.#writePool.getClient())
+    const probe = this.#driver.probeFor(held.resource)
     try {
       yield * this.#streams.read(held, isInTransaction, this.#streamOwner(query.sql), query, chunkSize, options, probe)
     } catch (error) {
@@ -287,7 +281,7 @@ export class DeferredTransaction {
 
   /** Cancels the statements that are running, where the database can. */
   cancel (): void {
-    this.#running.cancel(this.#writePool.getClient())
+    this.#running.cancel(connection => this.#driver.cancel(connection))
   }
 
   /** Ends the streams that are still open: nobody will read on. Resolves when that is done; `undefined` if there are none. */
@@ -314,8 +308,8 @@ export class DeferredTransaction {
   #isAutocommit (sql: string): boolean {
     // row-level security reads what was set in a transaction: outside of one, other tenants' rows would show
     if (this.#em.getTransactionSessionContext() !== undefined) return false
-    if (this.isClosed) return !this.#refusesReads && isRead(sql, this.#dialect)
-    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql, this.#dialect)
+    if (this.isClosed) return !this.#refusesReads && isRead(sql, this.#driver.dialect)
+    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql, this.#driver.dialect)
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
@@ -324,7 +318,7 @@ export class DeferredTransaction {
   }
 
   #assertStreamsLeaveRoom (sql: string): void {
-    if (this.#reads.hasSingleConnection) this.#assertNoStream(sql)
+    if (!this.#driver.isPool) this.#assertNoStream(sql)
   }
 
   #command (name: string, part: Savepoint, run: (transaction: PinnedTransaction) => Promise<unknown>): Promise<unknown> {
@@ -334,7 +328,7 @@ export class DeferredTransaction {
   /** If `use` does nothing but execute a statement, for certain, the transaction may begin with that (`isStatement`). */
   async #runInTransaction<T> (sql: string, part: Savepoint, use: Use<T>, { signal, isStatement = false, isMending = false }: InTransaction = NOTHING): Promise<T> {
     if (this.isClosed) throw this.#endedError(sql)
-    if (endsATransaction(sql, this.#dialect)) throw withCallersLine(() => new FST_ORM_TRANSACTION_COMMAND(this.#owner.name, shorten(sql)))
+    if (endsATransaction(sql, this.#driver.dialect)) throw withCallersLine(() => new FST_ORM_TRANSACTION_COMMAND(this.#owner.name, shorten(sql)))
     this.#owner.noteWrite()
     if (this.#options.readOnly === true && isModification(sql)) {
       throw withCallersLine(() => new FST_ORM_READ_ONLY(this.#owner.name, shorten(sql)))
@@ -388,17 +382,19 @@ export class DeferredTransaction {
 
   async #open (settings: TransactionSettings, withStatement: boolean): Promise<PinnedTransaction> {
     await this.#events.beforeStart()
-    const pool = this.#writePool
-    const around = holdersAround(this.#owner, pool)
+    const around = holdersAround(this.#owner, this.#driver)
     const holders = this.#streams.hasOneOutsideTransaction ? [this.#owner, ...around] : around
     const { sessionContext = this.#em.getTransactionSessionContext() } = settings
-    const transaction = await acquireForTransaction(this.#owner, holders, this.#em, arrived => (
-      this.#beginOn(pool, { ...settings, sessionContext }, () => {
-        arrived()
-        if (this.isRolledBack) throw this.#endedError('begin')
-      }, withStatement).catch(error => { throw this.#em.getDriver().convertException(error) })
+    const transaction = await acquireForTransaction(this.#owner, holders, this.#driver, arrived => (
+      this.#driver.begin({ ...settings, sessionContext }, {
+        owner: this.#owner,
+        arrived: () => {
+          arrived()
+          if (this.isRolledBack) throw this.#endedError('begin')
+        },
+        withStatement
+      }).catch(error => { throw this.#em.getDriver().convertException(error) })
     ))
-    if (SANDBOXED in pool) noteTransaction(this.#owner, transaction.connection)
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
     transaction.whenBegun(() => this.#owner.hasBegun(this.#em.name))
@@ -411,13 +407,6 @@ export class DeferredTransaction {
       throw error
     }
     return transaction
-  }
-
-  async #beginOn (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, withStatement: boolean): Promise<PinnedTransaction> {
-    if (isPlain(this.#em, pool, settings)) return await PlainTransaction.begin(pool, arrived)
-    const known = pgPoolOf(pool)
-    const pg = known === undefined ? await findPgPool(this.#em, pool) : known
-    return await (pg === null ? KyselyTransaction.begin(pool, settings, arrived) : PgTransaction.begin(pg, pool, settings, arrived, withStatement))
   }
 
   /** Ends what has begun in its turn, after every statement that was accepted before. */
@@ -446,7 +435,7 @@ export class DeferredTransaction {
 
   #hasGivenBack (): void {
     this.#statistics.end()
-    PoolGate.of(this.#em).leave()
+    this.#driver.gate.leave()
   }
 
   /** So that an error handler sees a deferred constraint fail just as it sees one that fails at once. */
@@ -482,13 +471,9 @@ export class DeferredTransaction {
 
   #assertNoStream (sql: string): void {
     if (this.#streams.isEmpty) return
-    if (this.#streams.hasOneInTransaction || this.#reads.hasSingleConnection) {
+    if (this.#streams.hasOneInTransaction || !this.#driver.isPool) {
       throw withCallersLine(() => new FST_ORM_STREAM_OPEN(this.#owner.name, shorten(sql)))
     }
-  }
-
-  get #writePool (): AbstractSqlConnection {
-    return this.#em.getConnection('write')
   }
 
   #endedError (sql: string): Error {

@@ -3,7 +3,7 @@ import type { SqlEntityManager } from '@mikro-orm/sql'
 import { deferredKysely, type DeferredKysely } from './deferred-kysely.ts'
 import { DeferredTransaction } from './deferred-transaction.ts'
 import type { TransactionSettings } from '../drivers/pinned-transaction.ts'
-import { runInTransaction } from '../context/sandboxes.ts'
+import { driverOf } from '../drivers/driver-of.ts'
 import { Savepoint } from './savepoint.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
 
@@ -47,7 +47,7 @@ async function runTransaction<T> (em: SqlEntityManager, owner: TransactionOwner,
     await transaction.begin({ isolationLevel, readOnly, sessionContext })
     let result: T
     try {
-      result = await runInTransaction(transaction.connection!, () => run(view))
+      result = await driverOf(em).runInside(transaction.connection!, () => run(view))
     } catch (error) {
       await transaction.rollback({ last: true })
       throw error

@@ -1,13 +1,9 @@
-import type { Kysely } from '@mikro-orm/sql'
-import { noteErrorOfDriver } from '../fastify/error-replies.ts'
-import type { DatabaseConnection } from '../drivers/pinned-transaction.ts'
-
-type Client = Kysely<any>
-
-type Cancellable = Pick<DatabaseConnection, 'cancelQuery' | 'collectSessionInfo'>
+import type { Driver } from '../drivers/driver.ts'
+import { noteErrorOfDriver } from '../drivers/errors.ts'
+import type { DatabaseConnection, Use } from '../drivers/pinned-transaction.ts'
 
 interface Running {
-  connection: Cancellable
+  connection: DatabaseConnection
   statement: Promise<unknown>
 }
 
@@ -26,7 +22,7 @@ export class RunningStatements {
     return this.#cancelled
   }
 
-  async run<C extends Cancellable, T> (connection: C, use: (connection: C) => Promise<T>): Promise<T> {
+  async run<T> (connection: DatabaseConnection, use: Use<T>): Promise<T> {
     const statement = use(connection)
     const running: Running = { connection, statement }
     this.#running.push(running)
@@ -43,14 +39,11 @@ export class RunningStatements {
 
   /**
    * Cancels them, where the database can, without waiting for it. Best effort: a statement that has ended meanwhile cannot
-   * be cancelled, which Kysely 0.29.6 says with a `TypeError`, and one on a dead connection need not.
+   * be cancelled, and one on a dead connection need not.
    */
-  cancel (client: Client): void {
+  cancel (cancel: Driver['cancel']): void {
     if (this.#running.length === 0) return
-    this.#cancelled = Promise.allSettled(this.#running.map(async ({ connection }) => {
-      await connection.collectSessionInfo?.()
-      await connection.cancelQuery?.(use => client.getExecutor().provideConnection(use))
-    }))
+    this.#cancelled = Promise.allSettled(this.#running.map(({ connection }) => cancel(connection)))
   }
 
   #hasEnded (running: Running): void {

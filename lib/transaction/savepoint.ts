@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { hold, type Held } from '../util/lease.ts'
-import { isRead, type Dialect } from '../sql/statement.ts'
+import type { Dialect } from '../drivers/dialect.ts'
+import { isRead } from '../sql/statement.ts'
 import { Turns } from '../util/mutex.ts'
 
 /** The savepoint that the caller runs in. */

@@ -1,4 +1,4 @@
-import { beginsWithSelect } from '../sql/statement.ts'
+import { beginsWithSelect } from '../util/begins-with-select.ts'
 
 /** What a unit of work has done, in numbers. */
 export interface Statistics {

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ConnectionUser } from './connection-wait.ts'
+import type { ConnectionUser } from '../drivers/connection-wait.ts'
 import type { Savepoint } from './savepoint.ts'
 
 /** The context that a transaction belongs to. */
@@ -27,8 +27,8 @@ export interface TransactionOwner extends ConnectionUser {
   wentBackTo (savepoint: Savepoint): Promise<void>
 }
 
-/** For a transaction beside that of its context: how the one ends is none of the other's business. */
-export function ownerBeside (context: TransactionOwner): TransactionOwner {
+/** For a transaction that is independent of that of its context: how the one ends is none of the other's business. */
+export function ownerOfIndependent (context: TransactionOwner): TransactionOwner {
   return {
     name: context.name,
     outer: context,

@@ -3,13 +3,14 @@ import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import { PostgresDialect } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
-import { PoolGate } from '../../lib/transaction/pool-gate.ts'
+import { driverOf } from '../../lib/drivers/driver-of.ts'
+import type { PoolGate } from '../../lib/drivers/pool-gate.ts'
 import { Author, Book } from '../support/databases.ts'
 
 async function gate (options: object): Promise<PoolGate> {
   const orm: any = await MikroORM.init({ entities: [Author, Book], driver: PostgreSqlDriver as any, dbName: 'none', ...options })
   t.teardown(() => orm.close())
-  return PoolGate.of(orm.em as SqlEntityManager)
+  return driverOf(orm.em as SqlEntityManager).gate
 }
 
 t.test('the size is that of the pool, however it was given', async t => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import contextOrm, { runInContext } from '../../index.ts'
 import Fastify from 'fastify'
 import { checkNode } from '../../lib/util/node-version.ts'
-import { checkKysely } from '../../lib/mikro-orm/requirements.ts'
+import { checkKysely } from '../../lib/drivers/internals.ts'
 import { onSqlite } from '../support/databases.ts'
 
 t.test('a Node that is too old is refused in words', async t => {

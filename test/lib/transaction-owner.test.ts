@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ownerBeside, type TransactionOwner } from '../../lib/transaction/transaction-owner.ts'
+import { ownerOfIndependent, type TransactionOwner } from '../../lib/transaction/transaction-owner.ts'
 
 t.test('a transaction beside that of its context asks the context, and tells it nothing of its own', async t => {
   const told: string[] = []
@@ -21,7 +21,7 @@ t.test('a transaction beside that of its context asks the context, and tells it 
     untilSettled: tell('untilSettled'),
     wentBackTo: tell('wentBackTo')
   } as unknown as TransactionOwner
-  const owner: any = ownerBeside(context)
+  const owner: any = ownerOfIndependent(context)
   t.match(owner, { name: 'POST /', outcome: 'committed', isAborted: true, caller: undefined, log: undefined, warnHeldMs: 1, streamTimeout: 2 })
   t.equal(owner.outer, context)
   t.equal(owner.connectionsOf(), 0, 'the context counts its connection')

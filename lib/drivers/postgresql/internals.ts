@@ -1,7 +1,5 @@
-import type { AbstractSqlConnection, Kysely, SqlEntityManager } from '@mikro-orm/sql'
+import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { once, type EventEmitter } from 'node:events'
-import { isDriverOfMikroOrm } from '../driver-options.ts'
-import { isPostgres } from '../sql-package.ts'
 
 /** What is used of pg 8.23 itself, where that is MikroORM's driver. */
 export interface PgPool {
@@ -54,38 +52,17 @@ export async function cancelOn (pool: PgPool, { processID, secretKey }: PgClient
   await answered
 }
 
-const pools = new WeakMap<Kysely<any>, PgPool | null>()
-
 /**
- * The pool that contexts use instead of Kysely: `null` if they have to go through Kysely, and `undefined` if that is not
- * known yet: see `findPgPool()`.
+ * The pool of a driver that MikroORM has made. `null` if that is not pg's in JavaScript, or one that lacks what is used of it:
+ * then all goes through Kysely.
  */
-export function pgPoolOf (connection: AbstractSqlConnection): PgPool | null | undefined {
-  return pools.get(connection.getClient())
-}
-
-/** Of a MikroORM that is closed and opened again, Kysely is another, and so is the pool. */
-export async function findPgPool (em: SqlEntityManager, connection: AbstractSqlConnection): Promise<PgPool | null> {
-  const pool = needsKysely(em, connection) ? null : await nativePoolOf(connection)
-  const client = connection.getClient()
-  // Kysely 0.29 closes the pool only if it has been asked for a connection
-  if (pool !== null) await client.getExecutor().provideConnection(async () => {})
-  pools.set(client, pool)
-  return pool
-}
-
-/** MikroORM 7.2.1 or the user wants something done whenever Kysely makes or lends a connection. */
-function needsKysely (em: SqlEntityManager, connection: AbstractSqlConnection): boolean {
-  const { config } = em
-  return !isPostgres(connection) || !isDriverOfMikroOrm(em, connection) ||
-    config.get('sessionContext') === 'connection' || config.get('onCreateConnection') !== undefined || config.get('onReserveConnection') !== undefined
-}
-
-/** `null` if the driver is not pg's in JavaScript, or one that lacks what is used of it. */
-async function nativePoolOf (connection: AbstractSqlConnection): Promise<PgPool | null> {
+export async function openPool (connection: AbstractSqlConnection): Promise<PgPool | null> {
   // where a driver does not have it, MikroORM 7.2.1 rejects
   const native: any = await (connection as AbstractSqlConnection & { getNativeClient (): Promise<unknown> }).getNativeClient().catch(() => null)
   const methods = native?.Client?.prototype
   const isPg = typeof native?.connect === 'function' && typeof methods?.getTransactionStatus === 'function' && typeof methods.cancel === 'function'
-  return isPg ? native : null
+  if (!isPg) return null
+  // Kysely 0.29 closes the pool only if it has been asked for a connection
+  await connection.getClient().getExecutor().provideConnection(async () => {})
+  return native
 }

@@ -1,8 +1,8 @@
-import { isLost } from '../dying-connection.ts'
+import { isLost } from '../errors.ts'
 import { withCallersLine } from '../../errors.ts'
 import { cancelOn, type PgClient, type PgPool, type PgResult } from './internals.ts'
 import type { DatabaseConnection, Query, Result } from '../pinned-transaction.ts'
-import { beginsWithSelect } from '../../sql/statement.ts'
+import { beginsWithSelect } from '../../util/begins-with-select.ts'
 
 /**
  * A connection of pg's own pool. To lend one and to send a query on it, Kysely 0.29.6 makes almost three times as many

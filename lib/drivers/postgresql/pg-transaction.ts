@@ -1,5 +1,5 @@
 import type { AbstractSqlConnection, SessionContext } from '@mikro-orm/sql'
-import { isLost } from '../dying-connection.ts'
+import { isLost } from '../errors.ts'
 import { PgConnection, resultOf } from './pg-connection.ts'
 import type { PgClient, PgError, PgPool, PgResult } from './internals.ts'
 import { logQuery, PinnedTransaction, platformOf, type Query, type Result, type TransactionSettings } from '../pinned-transaction.ts'

@@ -1,8 +1,7 @@
-import type { AbstractSqlConnection, AbstractSqlPlatform, SqlEntityManager } from '@mikro-orm/sql'
-import { isDriverOfMikroOrm } from '../driver-options.ts'
+import type { AbstractSqlConnection, AbstractSqlPlatform } from '@mikro-orm/sql'
+import { rawStatement } from '../kysely/connections.ts'
 import { hold, type Held } from '../../util/lease.ts'
-import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type Query, type TransactionSettings } from '../pinned-transaction.ts'
-import { isSqlite } from '../sql-package.ts'
+import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type TransactionSettings } from '../pinned-transaction.ts'
 
 /**
  * A transaction that is nothing but `begin`, `commit` and `rollback` on its connection, which is all that Kysely's driver
@@ -32,15 +31,15 @@ export class PlainTransaction extends PinnedTransaction {
   }
 
   savepoint (name: string): Promise<unknown> {
-    return this.connection.executeQuery(statement(this.#platform.getSavepointSQL(name)))
+    return this.connection.executeQuery(rawStatement(this.#platform.getSavepointSQL(name)))
   }
 
   releaseSavepoint (name: string): Promise<unknown> {
-    return this.connection.executeQuery(statement(this.#platform.getReleaseSavepointSQL(name)))
+    return this.connection.executeQuery(rawStatement(this.#platform.getReleaseSavepointSQL(name)))
   }
 
   rollbackToSavepoint (name: string): Promise<unknown> {
-    return this.connection.executeQuery(statement(this.#platform.getRollbackToSavepointSQL(name)))
+    return this.connection.executeQuery(rawStatement(this.#platform.getRollbackToSavepointSQL(name)))
   }
 
   protected sendCommit (): Promise<unknown> {
@@ -59,17 +58,11 @@ export class PlainTransaction extends PinnedTransaction {
   }
 }
 
-/** Whether a transaction with these settings begins with `begin` alone, and the driver is one that sends just that. */
-export function isPlain (em: SqlEntityManager, pool: AbstractSqlConnection, { isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
-  if (isolationLevel !== undefined || readOnly === true || sessionContext !== undefined) return false
-  return isSqlite(pool) && isDriverOfMikroOrm(em, pool)
+/** Whether a transaction with these settings begins with `begin` alone. */
+export function isPlain ({ isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
+  return isolationLevel === undefined && readOnly !== true && sessionContext === undefined
 }
 
-/** As Kysely's `CompiledQuery.raw()` makes it, which MikroORM does not export. */
-function statement (sql: string): Query {
-  return { sql, parameters: [], query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: sql } } as Query
-}
-
-const BEGIN = statement('begin')
-const COMMIT = statement('commit')
-const ROLLBACK = statement('rollback')
+const BEGIN = rawStatement('begin')
+const COMMIT = rawStatement('commit')
+const ROLLBACK = rawStatement('rollback')

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { Dialect } from '../../../lib/sql/dialect.ts'
+import type { Dialect } from '../../../lib/drivers/dialect.ts'
 import { commandOf } from '../../../lib/sql/statement.ts'
 
 const DIALECTS: Dialect[] = ['postgresql', 'mysql', 'sqlite', 'unknown']

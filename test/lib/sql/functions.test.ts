@@ -1,7 +1,7 @@
 import t from 'tap'
-import * as mysql from '../../../lib/sql/dialects/mysql.ts'
-import * as postgresql from '../../../lib/sql/dialects/postgresql.ts'
-import * as sqlite from '../../../lib/sql/dialects/sqlite.ts'
+import * as mysql from '../../../lib/drivers/mysql/functions.ts'
+import * as postgresql from '../../../lib/drivers/postgresql/functions.ts'
+import * as sqlite from '../../../lib/drivers/sqlite/functions.ts'
 import { onPostgres, onSqlite } from '../../support/databases.ts'
 
 /** In PostgreSQL's grammar, so that no function of a user's can take their place. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { Dialect } from '../../../lib/sql/dialect.ts'
+import type { Dialect } from '../../../lib/drivers/dialect.ts'
 import { isRead } from '../../../lib/sql/is-read.ts'
 import { isSimpleSelect } from '../../../lib/sql/simple-select.ts'
 

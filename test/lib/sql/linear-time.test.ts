@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Dialect } from '../../../lib/sql/dialect.ts'
+import type { Dialect } from '../../../lib/drivers/dialect.ts'
 import { commandOf, isModification, isRead, shorten } from '../../../lib/sql/statement.ts'
 
 const DIALECTS: Dialect[] = ['postgresql', 'mysql', 'sqlite', 'unknown']

@@ -1,4 +1,4 @@
-import { words } from '../words.ts'
+import { words } from '../../util/words.ts'
 
 /** Functions of SQLite's own that write nothing and do not depend on the connection. */
 export const functions: Set<string> = words(`

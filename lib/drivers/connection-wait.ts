@@ -1,6 +1,5 @@
-import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { FST_ORM_POOL_STARVED, FST_ORM_SINGLE_CONNECTION, withCallersLine } from '../errors.ts'
-import { PoolGate } from './pool-gate.ts'
+import type { Driver } from './driver.ts'
 import { untilPromisesHaveRun } from '../util/ticks.ts'
 
 /**
@@ -18,8 +17,8 @@ export interface ConnectionUser {
   readonly outer?: ConnectionUser | undefined
   /** The context that calls at the moment, which may use the EntityManager of one around it. */
   readonly caller?: ConnectionUser | undefined
-  /** How many connections of that pool it holds; on SQLite, which has one, also if it waits for that itself. */
-  connectionsOf (pool: AbstractSqlConnection): number
+  /** How many connections of that database it holds; on SQLite, which has one, also if it waits for that itself. */
+  connectionsOf (driver: Driver): number
   /**
    * If its commit only waits for the first chunk of its reply, it waits no longer. Resolves when it has given back its
    * connections; `undefined` if there is nothing to hasten.
@@ -35,28 +34,24 @@ const CHECK_EVERY_MS = 1000
 /** However the connections are held: by whom we cannot see, such as an EntityManager of the user's own. */
 const MAX_CHECKS = 30
 
-const waits = new WeakMap<AbstractSqlConnection, Set<Wait>>()
+const waits = new WeakMap<Driver, Set<Wait>>()
 
 /**
  * Takes a connection: `acquire` calls `arrived` when it has one, which throws if that is too late. `holders` are the
  * contexts that hold one while they wait for this. Rejects with `FST_ORM_SINGLE_CONNECTION` or `FST_ORM_POOL_STARVED`.
  */
 export function acquireConnection<T> (
-  user: ConnectionUser, holders: ConnectionUser[], em: SqlEntityManager, acquire: (arrived: () => void) => Promise<T>
+  user: ConnectionUser, holders: ConnectionUser[], driver: Driver, acquire: (arrived: () => void) => Promise<T>
 ): Promise<T> {
   const [holder] = holders
   if (holder === undefined) return acquire(ARRIVED)
   for (const other of holders) {
     const committed = other.hastenCommit()
-    if (committed !== undefined) return committed.then(() => acquireConnection(user, holders.filter(holder => holder !== other), em, acquire))
+    if (committed !== undefined) return committed.then(() => acquireConnection(user, holders.filter(holder => holder !== other), driver, acquire))
   }
-  const pool: AbstractSqlConnection = em.getConnection('write')
-  if (!pool.getClient().getExecutor().adapter.supportsMultipleConnections) {
-    return refuseSingleConnection(user, holder)
-  }
-  const gate = PoolGate.of(em)
-  gate.note(holders.length)
-  return acquireWithin(user, holders, pool, gate.size, acquire)
+  if (!driver.isPool) return refuseSingleConnection(user, holder)
+  driver.gate.note(holders.length)
+  return acquireWithin(user, holders, driver, acquire)
 }
 
 /** V8 sees through MikroORM's promises to the caller's line, once they are linked (7.2.1 passes some of them on). */
@@ -67,10 +62,10 @@ async function refuseSingleConnection (user: ConnectionUser, holder: ConnectionU
 
 /** The same for the connection of a transaction, after whose end the gate has to be left. */
 export function acquireForTransaction<T> (
-  user: ConnectionUser, holders: ConnectionUser[], em: SqlEntityManager, begin: (arrived: () => void) => Promise<T>
+  user: ConnectionUser, holders: ConnectionUser[], driver: Driver, begin: (arrived: () => void) => Promise<T>
 ): Promise<T> {
-  return acquireConnection(user, holders, em, async arrived => {
-    const gate = PoolGate.of(em)
+  const { gate } = driver
+  return acquireConnection(user, holders, driver, async arrived => {
     const admitted = gate.enter(holders.length)
     if (admitted !== undefined) await admitted
     try {
@@ -83,18 +78,18 @@ export function acquireForTransaction<T> (
 }
 
 /** The contexts that wait while `user` waits, and hold connections of the pool: once for each connection. */
-export function holdersAround (user: ConnectionUser, pool: AbstractSqlConnection): ConnectionUser[] {
+export function holdersAround (user: ConnectionUser, driver: Driver): ConnectionUser[] {
   const { outer, caller } = user
   if (outer === undefined && (caller === undefined || caller === user)) return NONE
-  const holders = holdersIn(outer, pool)
-  return caller === undefined || caller === user || isAround(caller, user) ? holders : [...holdersIn(caller, pool, user), ...holders]
+  const holders = holdersIn(outer, driver)
+  return caller === undefined || caller === user || isAround(caller, user) ? holders : [...holdersIn(caller, driver, user), ...holders]
 }
 
 /** Those of a chain of contexts, up to `end`. */
-function holdersIn (first: ConnectionUser | undefined, pool: AbstractSqlConnection, end?: ConnectionUser): ConnectionUser[] {
+function holdersIn (first: ConnectionUser | undefined, driver: Driver, end?: ConnectionUser): ConnectionUser[] {
   const holders: ConnectionUser[] = []
   for (let user = first; user !== undefined && user !== end; user = user.outer) {
-    for (let count = user.connectionsOf(pool); count > 0; count--) holders.push(user)
+    for (let count = user.connectionsOf(driver); count > 0; count--) holders.push(user)
   }
   return holders
 }
@@ -107,18 +102,19 @@ function isAround (context: ConnectionUser, user: ConnectionUser): boolean {
 const NONE: ConnectionUser[] = []
 
 async function acquireWithin<T> (
-  user: ConnectionUser, holders: ConnectionUser[], pool: AbstractSqlConnection, size: number, acquire: (arrived: () => void) => Promise<T>
+  user: ConnectionUser, holders: ConnectionUser[], driver: Driver, acquire: (arrived: () => void) => Promise<T>
 ): Promise<T> {
+  const { size } = driver.gate
   const wait: Wait = { holders }
-  const all = waits.get(pool) ?? new Set()
-  waits.set(pool, all)
+  const all = waits.get(driver) ?? new Set()
+  waits.set(driver, all)
   all.add(wait)
 
   const starved = Promise.withResolvers<typeof STARVED>()
   let checks = 0
   const timer = setInterval(() => {
     checks++
-    if (checks < MAX_CHECKS && !(countHeld(pool, all) >= size && wait === [...all].at(-1))) return
+    if (checks < MAX_CHECKS && !(countHeld(driver, all) >= size && wait === [...all].at(-1))) return
     stop()
     starved.resolve(STARVED)
   }, CHECK_EVERY_MS)
@@ -145,10 +141,10 @@ const STARVED = Symbol('starved')
 const ARRIVED = (): void => {}
 
 /** How many connections are held by contexts while something inside them waits for another. */
-function countHeld (pool: AbstractSqlConnection, all: Set<Wait>): number {
+function countHeld (driver: Driver, all: Set<Wait>): number {
   const holders = new Set<ConnectionUser>()
   for (const wait of all) for (const holder of wait.holders) holders.add(holder)
   let count = 0
-  for (const holder of holders) count += holder.connectionsOf(pool)
+  for (const holder of holders) count += holder.connectionsOf(driver)
   return count
 }

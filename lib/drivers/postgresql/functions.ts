@@ -1,4 +1,4 @@
-import { words } from '../words.ts'
+import { words } from '../../util/words.ts'
 
 /**
  * Functions of PostgreSQL's own (14 and newer) that write nothing, lock nothing and do not depend on the session. Those of an

@@ -1,6 +1,6 @@
 import type { AbstractSqlConnection, Kysely } from '@mikro-orm/sql'
-import { checkKysely } from '../mikro-orm/requirements.ts'
-import { dialectOf } from '../sql/dialect.ts'
+import { Utils } from '@mikro-orm/core'
+import { FST_ORM_UNSUPPORTED } from '../errors.ts'
 
 /**
  * The app's own copy of `@mikro-orm/sql`, and of the Kysely that it brings. Both are found through the app's objects: an
@@ -8,15 +8,6 @@ import { dialectOf } from '../sql/dialect.ts'
  */
 
 type KyselyClass = typeof Kysely
-
-export function isPostgres (connection: AbstractSqlConnection): boolean {
-  return dialectOf(connection.getPlatform()) === 'postgresql'
-}
-
-/** libSQL is one, too. */
-export function isSqlite (connection: AbstractSqlConnection): boolean {
-  return dialectOf(connection.getPlatform()) === 'sqlite'
-}
 
 /** What every connection of that copy inherits from `AbstractSqlConnection`. */
 export function connectionPrototypeOf (connection: AbstractSqlConnection): AbstractSqlConnection {
@@ -44,4 +35,20 @@ function firstWith<T extends object> (method: keyof T, object: T): T {
     if (Object.hasOwn(prototype, method)) first = prototype
   }
   return first
+}
+
+const USED_OF_KYSELY = ['startTransaction', 'connection', 'getExecutor', 'executeQuery'] as const
+const USED_OF_EXECUTOR = ['withConnectionProvider', 'provideConnection', 'stream'] as const
+
+/** Throws `FST_ORM_UNSUPPORTED` if the Kysely of the app lacks what is used of it. Some drivers make theirs only when they connect. */
+export function checkKysely (client: { getExecutor (): object }): void {
+  requireMethods('Kysely', client, USED_OF_KYSELY)
+  requireMethods("Kysely's QueryExecutor", client.getExecutor(), USED_OF_EXECUTOR)
+}
+
+export function requireMethods (owner: string, object: object, methods: readonly string[]): void {
+  for (const method of methods) {
+    if (typeof Reflect.get(object, method) === 'function') continue
+    throw new FST_ORM_UNSUPPORTED(`${owner}.${method}()`, `MikroORM ${Utils.getORMVersion()}`)
+  }
 }

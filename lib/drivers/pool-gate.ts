@@ -1,16 +1,7 @@
-import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
-import { driverOptionsOf } from '../drivers/driver-options.ts'
-import { SANDBOXED } from '../context/sandboxes.ts'
-
-/** What drivers do without a size (pg 8.23, mysql2 3). */
-const DEFAULT_SIZE = 10
-
 interface Waiting {
   depth: number
   admit (): void
 }
-
-const gates = new WeakMap<AbstractSqlConnection, PoolGate>()
 
 /**
  * Admits the transactions of contexts to a pool, so that those that wait for a second connection while they hold one
@@ -24,18 +15,9 @@ export class PoolGate {
   #maxDepth = 0
   readonly #waiting: Waiting[] = []
 
-  private constructor (size: number) {
+  /** `size` is `Infinity` where that limits nobody: a single connection is waited for anyway. */
+  constructor (size: number) {
     this.size = size
-  }
-
-  static of (em: SqlEntityManager): PoolGate {
-    const pool: AbstractSqlConnection = em.getConnection('write')
-    const known = gates.get(pool)
-    if (known !== undefined) return known
-    const isPool = pool.getClient().getExecutor().adapter.supportsMultipleConnections && !(SANDBOXED in pool)
-    const gate = new PoolGate(isPool ? sizeOf(em) : Infinity)
-    gates.set(pool, gate)
-    return gate
   }
 
   /** Something waits for a connection while the contexts around it hold so many. */
@@ -68,10 +50,4 @@ export class PoolGate {
   #hasRoomFor (depth: number): boolean {
     return this.#admitted < Math.max(1, this.size - Math.max(0, this.#maxDepth - depth))
   }
-}
-
-function sizeOf (em: SqlEntityManager): number {
-  const options = driverOptionsOf(em)
-  if (options === undefined) return Infinity
-  return options.max ?? options.connectionLimit ?? em.config.get('pool').max ?? DEFAULT_SIZE
 }

@@ -1,11 +1,10 @@
 import type { AbstractSqlConnection, AbstractSqlPlatform, Kysely, SessionContext } from '@mikro-orm/sql'
-import { keepUntilLost } from './dying-connection.ts'
-import { hold, type Held } from '../util/lease.ts'
-import { logQuery, PinnedTransaction, platformOf, type ControlledTransaction, type DatabaseConnection, type TransactionSettings } from './pinned-transaction.ts'
-import { SANDBOXED } from '../context/sandboxes.ts'
-import { isSqlite } from './sql-package.ts'
+import { keepUntilLost } from './probe.ts'
+import { hold, type Held } from '../../util/lease.ts'
+import { logQuery, PinnedTransaction, platformOf, type ControlledTransaction, type DatabaseConnection, type TransactionSettings } from '../pinned-transaction.ts'
 
 type Client = Kysely<any>
+type Surround = (pool: AbstractSqlConnection, client: Client, use: (client: Client) => Promise<void>) => Promise<void>
 type BeginOptions = Parameters<AbstractSqlPlatform['getBeginTransactionSQL']>[0]
 
 /** What `AbstractSqlConnection.begin()` uses and does not publish (MikroORM 7.2.1): it cannot be told which connection to use. */
@@ -25,13 +24,15 @@ export class KyselyTransaction extends PinnedTransaction {
     this.trx = trx
   }
 
-  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
-  static async begin (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void): Promise<KyselyTransaction> {
+  /**
+   * Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. `surround` does
+   * what the connection needs before and after the transaction.
+   */
+  static async begin (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, surround?: Surround): Promise<KyselyTransaction> {
     await pool.ensureConnection()
     const pinned = await hold<Client>(use => pool.getClient().connection().execute(client => {
       arrived()
-      const isQueryOnly = settings.readOnly === true && isSqlite(pool) && !(SANDBOXED in pool)
-      return isQueryOnly ? withQueryOnly(pool, client, use) : use(client)
+      return surround === undefined ? use(client) : surround(pool, client, use)
     }))
     // now: where `BEGIN` fails, its client lends its connection to nobody any more (kysely-org/kysely#1990)
     const connection = await pinned.resource.getExecutor().provideConnection(async connection => connection)
@@ -74,16 +75,6 @@ export class KyselyTransaction extends PinnedTransaction {
   protected async giveBack (error?: unknown): Promise<void> {
     await keepUntilLost(error, this.pool.getClient(), this.connection)
     await this.#pinned.release()
-  }
-}
-
-/** SQLite has no read-only transactions, but connections that refuse to write. */
-async function withQueryOnly (pool: AbstractSqlConnection, client: Client, use: (client: Client) => Promise<void>): Promise<void> {
-  await pool.execute('pragma query_only = on', [], 'run', client)
-  try {
-    await use(client)
-  } finally {
-    await pool.execute('pragma query_only = off', [], 'run', client)
   }
 }
 

@@ -1,4 +1,4 @@
-import { words } from '../words.ts'
+import { words } from '../../util/words.ts'
 
 /**
  * Functions that MySQL and MariaDB both have, that write nothing, lock nothing and do not depend on the session. A stored function

@@ -1,5 +1,5 @@
-import { Utils, type MikroORM } from '@mikro-orm/core'
-import { FST_ORM_UNSUPPORTED } from '../errors.ts'
+import type { MikroORM } from '@mikro-orm/core'
+import { requireMethods } from '../drivers/internals.ts'
 
 /**
  * What is used of dependencies beyond what they promise to keep, for their next version may have it no more: that is to
@@ -25,23 +25,7 @@ const USED_OF_MIKRO_ORM: readonly Used[] = [
   ]]
 ]
 
-const USED_OF_KYSELY = ['startTransaction', 'connection', 'getExecutor', 'executeQuery'] as const
-const USED_OF_EXECUTOR = ['withConnectionProvider', 'provideConnection', 'stream'] as const
-
 /** Throws `FST_ORM_UNSUPPORTED` if that version of MikroORM lacks what is used of it. */
 export function checkMikroOrm (orm: MikroORM): void {
   for (const [owner, of, methods] of USED_OF_MIKRO_ORM) requireMethods(owner, of(orm), methods)
-}
-
-/** The same for the Kysely of that version, which some drivers make only when they connect. */
-export function checkKysely (client: { getExecutor (): object }): void {
-  requireMethods('Kysely', client, USED_OF_KYSELY)
-  requireMethods("Kysely's QueryExecutor", client.getExecutor(), USED_OF_EXECUTOR)
-}
-
-function requireMethods (owner: string, object: object, methods: readonly string[]): void {
-  for (const method of methods) {
-    if (typeof Reflect.get(object, method) === 'function') continue
-    throw new FST_ORM_UNSUPPORTED(`${owner}.${method}()`, `MikroORM ${Utils.getORMVersion()}`)
-  }
 }
