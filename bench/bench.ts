@@ -41,7 +41,7 @@ try {
     if (options.isDry) continue
     await keep({ name, date: new Date().toISOString().slice(0, 10), rounds: bench.rounds, seconds: bench.seconds, machine, ...result })
     if (plot !== undefined) await writePlot(name, plot)
-    const all = await readAll()
+    const all = await readAll(NAMES)
     await writePages(all)
     await writePlot('overview', overviewPlot(all))
   }

@@ -1,4 +1,5 @@
 import { ratioOf } from './ratios.ts'
+import type { Goal } from './result.ts'
 import type { Sample } from './rounds.ts'
 import type { Statements } from './postgres.ts'
 import type { VariantName } from './variants/variants.ts'
@@ -16,13 +17,6 @@ export interface GoalOfRatio {
 export interface GoalOfStatements {
   of: VariantName
   statements: Statements
-}
-
-/** A goal, and what became of it. */
-export interface Goal {
-  goal: string
-  measured: string
-  isReached: boolean
 }
 
 const FIGURES = { rate: 'requests per second', cpuMicroseconds: 'CPU per request' }

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { markdownTable } from 'markdown-table'
-import type { Goal } from './goals.ts'
+import type { Goal } from './result.ts'
 import { median, ratioOf } from './ratios.ts'
 import type { Result } from './result.ts'
 import type { Kept } from './results.ts'

@@ -1,5 +1,4 @@
 import type { TopLevelSpec } from 'vega-lite'
-import type { Goal } from './goals.ts'
 
 /** What a benchmark gives. */
 export interface Result {
@@ -10,4 +9,11 @@ export interface Result {
   /** What the table and the goals were calculated from. */
   data: object
   plot?: TopLevelSpec
+}
+
+/** A goal, and what became of it. */
+export interface Goal {
+  goal: string
+  measured: string
+  isReached: boolean
 }

@@ -1,5 +1,4 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { benchmarks } from './benchmarks.ts'
 import type { Machine } from './machine.ts'
 import type { Result } from './result.ts'
 
@@ -20,10 +19,10 @@ export async function keep (kept: Kept): Promise<void> {
   await writeFile(new URL(`${kept.name}.json`, RESULTS), `${json}\n`)
 }
 
-/** What was last measured of each benchmark. */
-export async function readAll (): Promise<Kept[]> {
+/** What was last measured of the benchmarks of these names. */
+export async function readAll (names: string[]): Promise<Kept[]> {
   const all: Kept[] = []
-  for (const name of Object.keys(benchmarks)) {
+  for (const name of names) {
     const json = await readFile(new URL(`${name}.json`, RESULTS), 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })

@@ -4,7 +4,7 @@ import { FST_ORM_BAD_OPTION, FST_ORM_TRANSACTION_OPEN } from '../errors.ts'
 import { checkAtomicOptions } from '../options/checks.ts'
 import type { AtomicOptions } from '../options/options.ts'
 import { show } from '../util/show.ts'
-import { hooksOfOwnTransaction } from '../context/independent-hooks.ts'
+import { hooksOfIndependentTransaction } from '../context/independent-hooks.ts'
 import { runningAtomic, type DatabaseScopes } from '../context/database-scopes.ts'
 
 /**
@@ -25,7 +25,7 @@ export async function atomic<T> (fn: () => T | Promise<T>, options: AtomicOption
   context.assertOpen('atomic()')
   scopes.assertNotSettling('atomic()')
 
-  if (runningAtomic.has(context) || scopes.savepoints.length > 0 || hooksOfOwnTransaction(context) !== undefined) {
+  if (runningAtomic.has(context) || scopes.savepoints.length > 0 || hooksOfIndependentTransaction(context) !== undefined) {
     if (existing === 'join') return await runInSavepoints(context, fn)
     throw new FST_ORM_TRANSACTION_OPEN(context.name, 'atomic() would commit the atomic() or em.transactional() around it', "Use em.transactional(), or atomic() with existing: 'join'")
   }

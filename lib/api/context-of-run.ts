@@ -13,8 +13,8 @@ export class ContextOfRun extends Context {
   readonly beforeCommit: ((em: EntityManager) => unknown) | undefined
   protected readonly waitsForStatements = true
   readonly #signal: AbortSignal | undefined
-  /** What it is a branch of: the context around, if it works on the same databases because it was told no others. */
-  #stem: Context | undefined
+  /** What it is a branch of: the parent, if it works on the same databases because it was told no others. */
+  #branchOf: Context | undefined
   readonly #aborted = Promise.withResolvers<never>()
   /** That of the request that it is part of. */
   readonly log: FastifyBaseLogger | undefined
@@ -22,17 +22,17 @@ export class ContextOfRun extends Context {
   readonly warnHeldMs: number
   readonly streamTimeout: number
 
-  constructor (databases: DatabaseSet, { name, signal, ...options }: RunSettings, around: Context | undefined) {
+  constructor (databases: DatabaseSet, { name, signal, ...options }: RunSettings, parent: Context | undefined) {
     super(databases)
     this.name = name
     this.options = options
     this.#signal = signal
-    this.log = around?.log
-    this.warnHeldMs = around?.warnHeldMs ?? Infinity
-    this.streamTimeout = around?.streamTimeout ?? Infinity
-    this.description = { kind: around === undefined ? 'run' : 'branch', name, requestId: around?.description.requestId }
-    this.#stem = around?.databases === databases ? around : undefined
-    this.beforeCommit = this.#stem?.beforeCommit
+    this.log = parent?.log
+    this.warnHeldMs = parent?.warnHeldMs ?? Infinity
+    this.streamTimeout = parent?.streamTimeout ?? Infinity
+    this.description = { kind: parent === undefined ? 'run' : 'branch', name, requestId: parent?.description.requestId }
+    this.#branchOf = parent?.databases === databases ? parent : undefined
+    this.beforeCommit = this.#branchOf?.beforeCommit
   }
 
   /** Runs `fn` in the context, which it ends: by then, or when the signal is aborted. */
@@ -46,7 +46,7 @@ export class ContextOfRun extends Context {
     } finally {
       signal?.removeEventListener('abort', onAbort)
       this.release()
-      this.#stem = undefined
+      this.#branchOf = undefined
     }
   }
 
@@ -60,8 +60,8 @@ export class ContextOfRun extends Context {
   protected onEnd (): void {}
 
   /** So that a branch sees what the tenant of the request may see, and no more. */
-  protected emAround (source: OrmSource): EntityManager | undefined {
-    return this.#stem?.entityManagerWithOwnSettings(source)
+  protected emOfParent (source: OrmSource): EntityManager | undefined {
+    return this.#branchOf?.entityManagerWithOwnSettings(source)
   }
 
   protected onSettled (): void {}

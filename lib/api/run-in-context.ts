@@ -22,13 +22,13 @@ export async function runInContext<T> (...args: [Work<T>] | [RunOptions, Work<T>
   const [options, fn] = args.length === 1 ? [{}, args[0]] : args
   if (typeof fn !== 'function') throw new FST_ORM_BAD_OPTION('runInContext()', 'fn', 'a function, as its last argument', show(fn))
   const settings = checkRunOptions(options, fn.name)
-  const around = currentContext()
-  const databases = options.orm === undefined ? around?.databases : Databases.of(options.orm)
+  const parent = currentContext()
+  const databases = options.orm === undefined ? parent?.databases : Databases.of(options.orm)
   if (databases === undefined) {
     throw new FST_ORM_NO_CONTEXT('runInContext() without orm', 'there is no context here whose databases it could use', 'Pass the MikroORM: runInContext({ orm }, …)')
   }
   // what is running may still need branches of its own to come to its end
-  if (databases.isClosing && around?.ending !== undefined && !around.isRunning) throw new FST_ORM_CLOSING(settings.name)
+  if (databases.isClosing && parent?.ending !== undefined && !parent.isRunning) throw new FST_ORM_CLOSING(settings.name)
   if (databases.beforeContext !== undefined) await databases.beforeContext()
-  return await new ContextOfRun(databases, settings, around).complete(fn)
+  return await new ContextOfRun(databases, settings, parent).complete(fn)
 }

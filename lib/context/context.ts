@@ -10,7 +10,7 @@ import type { TransactionOptions } from '../options/options.ts'
 import { show } from '../util/show.ts'
 import type { OrmSource } from '../options/orm-source.ts'
 import type { Ending, Outcome } from './outcome.ts'
-import { hooksOfOwnTransaction } from './independent-hooks.ts'
+import { hooksOfIndependentTransaction } from './independent-hooks.ts'
 import type { Savepoint } from '../transaction/savepoint.ts'
 import { RunningContext, type RunnableContext } from './running-contexts.ts'
 import { currentSandbox, type SandboxOfContexts } from './sandboxes.ts'
@@ -28,8 +28,8 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   readonly databases: DatabaseSet
   /** Of a test, if the context belongs to one. */
   readonly sandbox: SandboxOfContexts | undefined = currentSandbox()
-  readonly #outerRequestContext = RequestContext.currentRequestContext()
-  #outer = openContextAround()
+  readonly #requestContextAround = RequestContext.currentRequestContext()
+  #parent = openParent()
   #scopes: DatabaseScopes | undefined
   #running: RunningContext | undefined
   #isReleased = false
@@ -62,8 +62,8 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   /** Called when a context that was used has ended, and all that its end has to do is done. */
   protected abstract onSettled (): void
 
-  /** The EntityManager of the context around, if this one is a branch of it. */
-  protected abstract emAround (source: OrmSource): EntityManager | undefined
+  /** The EntityManager of the parent, if this context is a branch of it. */
+  protected abstract emOfParent (source: OrmSource): EntityManager | undefined
 
   /** What events say of it. */
   abstract get description (): ContextDescription
@@ -101,8 +101,8 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   }
 
   /** The context that it was opened in, as long as neither has ended. */
-  get outer (): Context | undefined {
-    return this.#outer
+  get parent (): Context | undefined {
+    return this.#parent
   }
 
   /** Has used a database, and nothing has ended it yet. */
@@ -167,7 +167,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   /** A MikroORM `RequestContext` (or `@CreateRequestContext`) that was entered inside the context is the inner one. */
   get hasInnerRequestContext (): boolean {
     const current = RequestContext.currentRequestContext()
-    return current !== undefined && current !== this.#outerRequestContext
+    return current !== undefined && current !== this.#requestContextAround
   }
 
   /** The context that calls at the moment. */
@@ -199,7 +199,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   entityManagerWithOwnSettings (source: OrmSource): EntityManager | undefined {
     if (this.#isReleased) return this.#withOwnSettings?.get(source)
     const scope = this.#scopes?.scopeOf(source)
-    return scope === undefined ? this.emAround(source) : scope.hasOwnSettings ? scope.em.getContext(false) : undefined
+    return scope === undefined ? this.emOfParent(source) : scope.hasOwnSettings ? scope.em.getContext(false) : undefined
   }
 
   /** The scope of that database, if it has been used, and otherwise a new one. */
@@ -213,7 +213,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
     const scopes = this.use(what)
     this.assertOpen(what)
     if (typeof hook !== 'function') throw new FST_ORM_BAD_OPTION(what, 'hook', 'a function', show(hook))
-    const own = hooksOfOwnTransaction(this)
+    const own = hooksOfIndependentTransaction(this)
     if (own !== undefined) own.add(kind, hook)
     else scopes.hooks.add(kind, hook, scopes.savepoints)
   }
@@ -325,7 +325,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   }
 
   /** One of its transactions has begun. */
-  hasBegun (database: string): void {
+  onBegun (database: string): void {
     if (begun.hasSubscribers) begun.publish({ ...this.description, database } satisfies BegunEvent)
   }
 
@@ -349,10 +349,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
       if (own !== undefined) (this.#withOwnSettings ??= new Map()).set(source, own.fork({ disableContextResolution: true }))
     }
     this.#isReleased = true
-    for (const scope of this.#scopes?.all ?? []) {
-      const released = scope.release()
-      if (released !== undefined) this.databases.addUnfinished(released)
-    }
+    for (const released of this.#scopes?.release() ?? []) this.databases.addUnfinished(released)
     this.#scopes = undefined
   }
 
@@ -367,7 +364,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   #end (ending: Ending, outcome: Outcome): void {
     this.#ending = ending
     this.#outcome = outcome
-    this.#outer = undefined
+    this.#parent = undefined
     for (const { reads } of this.#scopes?.all ?? []) {
       if (reads !== undefined) this.databases.addUnfinished(reads)
     }
@@ -382,7 +379,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   }
 
   #settled (): void {
-    this.#running?.leave()
+    this.#running?.remove()
     this.#running = undefined
     this.onSettled()
   }
@@ -399,7 +396,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
     const open = scopes.scopeOf(source)
     if (open !== undefined) return open
 
-    const scope = new DatabaseScope(source, this, this.options as TransactionOptions, this.emAround(source))
+    const scope = new DatabaseScope(source, this, this.options as TransactionOptions, this.emOfParent(source))
     // Whoever comes after the end gets one that refuses writes, and always the same, or its flush would find nothing to
     // refuse. After the release it refuses reads too: filters and session contexts were set on the one that is gone.
     if (this.#ending !== undefined) scope.close({ reads: !this.#isReleased })
@@ -414,9 +411,9 @@ export function currentContext (): Context | undefined {
 }
 
 /** Ended ones are skipped: a chain of contexts that each begin in the one before must not grow for ever. */
-function openContextAround (): Context | undefined {
+function openParent (): Context | undefined {
   let context = storage.getStore()
-  while (context?.ending !== undefined) context = context.outer
+  while (context?.ending !== undefined) context = context.parent
   return context
 }
 

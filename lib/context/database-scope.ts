@@ -10,7 +10,7 @@ import { Flushes } from '../mikro-orm/flushes.ts'
 import type { TransactionOptions } from '../options/options.ts'
 import type { OrmSource } from '../options/orm-source.ts'
 import { runIndependently } from '../transaction/independent-transaction.ts'
-import { hooksOfOwnTransaction, runWithInnerHooks, runWithOwnHooks } from './independent-hooks.ts'
+import { hooksOfIndependentTransaction, runWithInnerHooks, runWithOwnHooks } from './independent-hooks.ts'
 import { hasFlushSubscribers, hasPendingChanges, needsFlush } from '../mikro-orm/pending-changes.ts'
 import type { TransactionSettings } from '../drivers/pinned-transaction.ts'
 import { Savepoint } from '../transaction/savepoint.ts'
@@ -53,7 +53,7 @@ export class DatabaseScope implements EntityManagerScope {
   constructor (source: OrmSource, owner: ScopeOwner, options: TransactionOptions, parent?: EntityManager) {
     this.source = source
     this.owner = owner
-    this.#orm = source.enter()
+    this.#orm = source.retain()
     this.#hasOwnSettings = parent !== undefined
     this.em = forkEntityManager(parent?.config === this.#orm.config ? parent : this.#orm.em, this)
     this.#schema = this.em.schema
@@ -96,7 +96,7 @@ export class DatabaseScope implements EntityManagerScope {
   }
 
   get hasTransaction (): boolean {
-    return this.#transaction.hasBegun
+    return this.#transaction.isOpen
   }
 
   /** Is waiting for the connection of its transaction. */
@@ -227,13 +227,13 @@ export class DatabaseScope implements EntityManagerScope {
       arrived()
       return await callback()
     }))
-    driver.gate.leave()
+    driver.gate.release()
     return result
   }
 
   /** Runs an `em.transactional()` inside the transaction that the caller is in. */
   async runNested<T> (transactional: () => Promise<T>): Promise<T> {
-    const outer = hooksOfOwnTransaction(this.owner)
+    const outer = hooksOfIndependentTransaction(this.owner)
     return await (outer === undefined ? transactional() : runWithInnerHooks(this.owner, outer, transactional, this.#reportHook))
   }
 
@@ -278,7 +278,7 @@ export class DatabaseScope implements EntityManagerScope {
   release (): Promise<void> | undefined {
     const released = this.#transaction.release()
     if (released !== undefined || this.#rolledBack !== undefined) return this.#leave(released)
-    this.source.leave(this.#orm)
+    this.source.release(this.#orm)
   }
 
   /**
@@ -309,7 +309,7 @@ export class DatabaseScope implements EntityManagerScope {
   async #leave (released: Promise<void> | undefined): Promise<void> {
     await released
     await this.#rolledBack
-    this.source.leave(this.#orm)
+    this.source.release(this.#orm)
   }
 
   #savepointOf (em: EntityManager): Savepoint | undefined {

@@ -7,17 +7,17 @@ import type { DatabaseSet } from './database-set.ts'
 import { FST_ORM_TRANSACTION_FAILED, FST_ORM_TRANSACTION_OPEN, partialCommit } from '../errors.ts'
 import type { OrmSource } from '../options/orm-source.ts'
 import type { Ending, Outcome } from './outcome.ts'
-import { Inside } from '../util/async-nesting.ts'
-import { hooksOfOwnTransaction } from './independent-hooks.ts'
+import { AsyncNesting } from '../util/async-nesting.ts'
+import { hooksOfIndependentTransaction } from './independent-hooks.ts'
 import { untilPromisesHaveRun } from '../util/ticks.ts'
 import type { Savepoint } from '../transaction/savepoint.ts'
-import { Turns } from '../util/mutex.ts'
+import { Mutex } from '../util/mutex.ts'
 import type { DatabaseScope } from './database-scope.ts'
 
 /** What the caller commits or rolls back. */
-const settling = new Inside<DatabaseScopes>()
+const settling = new AsyncNesting<DatabaseScopes>()
 /** The contexts whose `atomic()` the caller runs in. */
-export const runningAtomic: Inside<object> = new Inside()
+export const runningAtomic: AsyncNesting<object> = new AsyncNesting()
 
 interface Settling {
   /** Nothing begins after it. */
@@ -45,7 +45,7 @@ export class DatabaseScopes {
   /** The last commit has found something to do, which is done. */
   hasCommitted = false
   /** For `atomic()`, one after the other. */
-  readonly atomics: Turns = new Turns()
+  readonly atomics: Mutex = new Mutex()
   readonly #owner: ScopesOwner
   readonly #scopes: DatabaseScope[] = []
   readonly #openedAt = performance.now()
@@ -92,7 +92,7 @@ export class DatabaseScopes {
     return this.#scopes.reduce((sum, scope) => sum + scope.connectionsOf(driver), 0)
   }
 
-  /** Flushes these scopes of work, by default every one, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
+  /** Flushes these scopes, by default all, so that generated ids and defaults are known. `undefined` if there is nothing to flush. */
   flush (scopes: readonly DatabaseScope[] = this.#scopes): Promise<void> | undefined {
     return scopes.some(scope => scope.needsFlush) ? this.#flushAll(scopes) : undefined
   }
@@ -158,7 +158,7 @@ export class DatabaseScopes {
 
   /** Somebody writes, perhaps beside an `atomic()` that is running. */
   noteWrite (): void {
-    if (this.atomics.isTaken && !runningAtomic.has(this.#owner)) this.#hasWritesBesideAtomic = true
+    if (this.atomics.isLocked && !runningAtomic.has(this.#owner)) this.#hasWritesBesideAtomic = true
   }
 
   /** An `atomic()` has been rolled back: what was written beside it is gone too, and nobody knows. */
@@ -216,8 +216,16 @@ export class DatabaseScopes {
 
   /** Has only read, and a commit would find nothing to do or to wait for. */
   get isIdle (): boolean {
-    return !this.isSettling && !this.atomics.isTaken && this.hooks.isEmpty && this.#lost === undefined &&
+    return !this.isSettling && !this.atomics.isLocked && this.hooks.isEmpty && this.#lost === undefined &&
       this.#scopes.every(scope => scope.isIdle)
+  }
+
+  /**
+   * Lets go of the scopes: what was started inside a commit may live for long, such as pg's timer for a connection that is idle.
+   * Gives what has to be waited for until their connections are back.
+   */
+  release (): Array<Promise<void>> {
+    return this.#scopes.splice(0).flatMap(scope => scope.release() ?? [])
   }
 
   /** Refuses writes from now on: for one that is idle, this is the last commit. */
@@ -284,8 +292,8 @@ export class DatabaseScopes {
   /** Whoever ends the transaction from within, or from beside, an `em.transactional()` or `atomic()` ends that as well. */
   assertCanSettle (what: string): void {
     this.assertNotSettling(what)
-    if (hooksOfOwnTransaction(this.#owner) !== undefined) this.#refuse(what, 'a transaction from within another one')
-    if (this.atomics.isTaken) this.#refuse(what, 'atomic(), which has not returned')
+    if (hooksOfIndependentTransaction(this.#owner) !== undefined) this.#refuse(what, 'a transaction from within another one')
+    if (this.atomics.isLocked) this.#refuse(what, 'atomic(), which has not returned')
     this.assertNoSavepoint(what)
   }
 
@@ -300,7 +308,7 @@ export class DatabaseScopes {
 
   /** For the last commit: nothing is committed in half. (A reply from inside commits what there is so far.) */
   assertComplete (): void {
-    if (this.atomics.isTaken && !runningAtomic.has(this.#owner)) this.#refuse('the reply or return', 'atomic(), which nobody has awaited')
+    if (this.atomics.isLocked && !runningAtomic.has(this.#owner)) this.#refuse('the reply or return', 'atomic(), which nobody has awaited')
     if (this.#scopes.some(scope => scope.hasSavepointBeside)) this.#refuse('the reply or return', 'em.transactional(), which nobody has awaited')
   }
 
@@ -312,7 +320,7 @@ export class DatabaseScopes {
   async #flushAll (scopes: readonly DatabaseScope[]): Promise<void> {
     if (scopes.length === 1) await scopes[0]!.flush()
     if (scopes.length === 1) return // and no subscriber has used another database meanwhile
-    const count = (): number => scopes.reduce((sum, scope) => sum + scope.statements + 1, 0) // of statements and scopes of work
+    const count = (): number => scopes.reduce((sum, scope) => sum + scope.statements + 1, 0) // of statements and scopes
     for (let before = -1; before !== count();) {
       before = count()
       for (const scope of [...scopes]) if (scope.needsFlush) await scope.flush()

@@ -6,15 +6,15 @@ import { CommitHooks } from './commit-hooks.ts'
  * `NOT_SUPPORTED`, or any where the context has `transaction: false`. The hooks that are registered inside it are its
  * own as well.
  */
-interface OwnTransaction {
+interface IndependentTransaction {
   owner: object
   hooks: CommitHooks
 }
 
-const storage = new AsyncLocalStorage<OwnTransaction>()
+const storage = new AsyncLocalStorage<IndependentTransaction>()
 
 /** The hooks of the transaction that the caller runs in, if it is one beside that of the context. */
-export function hooksOfOwnTransaction (context: object): CommitHooks | undefined {
+export function hooksOfIndependentTransaction (context: object): CommitHooks | undefined {
   const own = storage.getStore()
   return own?.owner === context ? own.hooks : undefined
 }

@@ -40,7 +40,7 @@ export class RunningContext {
   }
 
   /** The context has settled. */
-  leave (): void {
+  remove (): void {
     if (this.#previous === undefined) first = this.#next
     else this.#previous.#next = this.#next
     if (this.#next === undefined) last = this.#previous

@@ -4,7 +4,7 @@ import { FST_ORM_BAD_OPTION, FST_ORM_SWITCH_FAILED } from '../errors.ts'
 import type { SwitchableOrm } from '../options/types.ts'
 import { show } from '../util/show.ts'
 import { assertTransactions, isSqlOrm, registerSource, type OrmSource } from '../options/orm-source.ts'
-import { Turns } from '../util/mutex.ts'
+import { Mutex } from '../util/mutex.ts'
 
 export interface SwitchableOptions<Host, Orm extends MikroORM<any>> {
   /** Awaited before each context is opened: the place to ask where the database is, and to switch. Default: nothing. */
@@ -54,7 +54,7 @@ class MovingSource<Host, Orm extends MikroORM<any>> implements OrmSource {
   readonly #create: (host: Host) => Orm | Promise<Orm>
   readonly #generations = new Set<Generation<Host, Orm>>()
   readonly #closing = new Set<Promise<void>>()
-  readonly #switches = new Turns()
+  readonly #switches = new Mutex()
   #present: Generation<Host, Orm>
   #isClosed = false
 
@@ -78,12 +78,12 @@ class MovingSource<Host, Orm extends MikroORM<any>> implements OrmSource {
     return false
   }
 
-  enter (): Orm {
+  retain (): Orm {
     this.#present.users++
     return this.#present.orm
   }
 
-  leave (orm: MikroORM): void {
+  release (orm: MikroORM): void {
     for (const generation of this.#generations) {
       if (generation.orm !== orm) continue
       generation.users--

@@ -14,7 +14,7 @@ export interface ConnectionUser {
   /** Such as `POST /books`. */
   readonly name: string
   /** The context that it was opened in, as long as neither has ended. */
-  readonly outer?: ConnectionUser | undefined
+  readonly parent?: ConnectionUser | undefined
   /** The context that calls at the moment, which may use the EntityManager of one around it. */
   readonly caller?: ConnectionUser | undefined
   /** How many connections of that database it holds; on SQLite, which has one, also if it waits for that itself. */
@@ -60,18 +60,18 @@ async function refuseSingleConnection (user: ConnectionUser, holder: ConnectionU
   throw withCallersLine(() => new FST_ORM_SINGLE_CONNECTION(user.name, holder.name))
 }
 
-/** The same for the connection of a transaction, after whose end the gate has to be left. */
+/** The same for the connection of a transaction, after whose end the gate has to be released. */
 export function acquireForTransaction<T> (
   user: ConnectionUser, holders: ConnectionUser[], driver: Driver, begin: (arrived: () => void) => Promise<T>
 ): Promise<T> {
   const { gate } = driver
   return acquireConnection(user, holders, driver, async arrived => {
-    const admitted = gate.enter(holders.length)
+    const admitted = gate.acquire(holders.length)
     if (admitted !== undefined) await admitted
     try {
       return await begin(arrived)
     } catch (error) {
-      gate.leave()
+      gate.release()
       throw error
     }
   })
@@ -79,23 +79,23 @@ export function acquireForTransaction<T> (
 
 /** The contexts that wait while `user` waits, and hold connections of the pool: once for each connection. */
 export function holdersAround (user: ConnectionUser, driver: Driver): ConnectionUser[] {
-  const { outer, caller } = user
-  if (outer === undefined && (caller === undefined || caller === user)) return NONE
-  const holders = holdersIn(outer, driver)
+  const { parent, caller } = user
+  if (parent === undefined && (caller === undefined || caller === user)) return NONE
+  const holders = holdersIn(parent, driver)
   return caller === undefined || caller === user || isAround(caller, user) ? holders : [...holdersIn(caller, driver, user), ...holders]
 }
 
 /** Those of a chain of contexts, up to `end`. */
 function holdersIn (first: ConnectionUser | undefined, driver: Driver, end?: ConnectionUser): ConnectionUser[] {
   const holders: ConnectionUser[] = []
-  for (let user = first; user !== undefined && user !== end; user = user.outer) {
+  for (let user = first; user !== undefined && user !== end; user = user.parent) {
     for (let count = user.connectionsOf(driver); count > 0; count--) holders.push(user)
   }
   return holders
 }
 
 function isAround (context: ConnectionUser, user: ConnectionUser): boolean {
-  for (let { outer } = user; outer !== undefined; { outer } = outer) if (outer === context) return true
+  for (let { parent } = user; parent !== undefined; { parent } = parent) if (parent === context) return true
   return false
 }
 

@@ -26,8 +26,8 @@ export class PoolGate {
     this.#maxDepth = Math.max(this.#maxDepth, Math.min(depth, this.size - 1))
   }
 
-  /** Whoever is admitted has to `leave()`. `undefined` if there is nothing to wait for. */
-  enter (depth: number): Promise<void> | undefined {
+  /** Whoever is admitted has to `release()`. `undefined` if there is nothing to wait for. */
+  acquire (depth: number): Promise<void> | undefined {
     if (this.#hasRoomFor(depth)) {
       this.#admitted++
       return undefined
@@ -38,7 +38,7 @@ export class PoolGate {
     return promise
   }
 
-  leave (): void {
+  release (): void {
     this.#admitted--
     for (let next = this.#waiting[0]; next !== undefined && this.#hasRoomFor(next.depth); next = this.#waiting[0]) {
       this.#waiting.shift()

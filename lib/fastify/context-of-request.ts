@@ -146,7 +146,7 @@ export class ContextOfRequest extends Context {
     this.#firstChunk = undefined
   }
 
-  protected emAround (): undefined {}
+  protected emOfParent (): undefined {}
 
   protected onSettled (): void {
     if (this.#isClosed) this.release()

@@ -9,9 +9,9 @@ export interface OrmSource {
   readonly orm: MikroORM
   /** Whether it is the present one, or one that was before and is still in use. */
   has (orm: MikroORM): boolean
-  /** The present one, for a unit of work that uses it until it calls `leave()`. */
-  enter (): MikroORM
-  leave (orm: MikroORM): void
+  /** The present one, for a scope that uses it until it calls `release()`. */
+  retain (): MikroORM
+  release (orm: MikroORM): void
   /** Awaited before a context is opened. */
   beforeContext?: (() => unknown) | undefined
   close (): Promise<void>
@@ -63,8 +63,8 @@ function sourceOfOne (orm: MikroORM): OrmSource {
     name: orm.config.get('contextName'),
     orm,
     has: other => other === orm,
-    enter: () => orm,
-    leave () {},
+    retain: () => orm,
+    release () {},
     close: () => orm.close()
   }
 }

@@ -23,7 +23,7 @@ startSandboxing({
     if (id === undefined || !(ALLOWED in request.server)) return open(request, reply, done)
     const sandbox = Sandbox.of(String(id))
     if (sandbox === undefined) return done(new FST_ORM_SANDBOX_ENDED(nameOf(request), "its sandbox has been rolled back, or is another process's"))
-    sandbox.enter(() => open(request, reply, done))
+    sandbox.runInside(() => open(request, reply, done))
   }
 })
 

@@ -51,5 +51,5 @@ export class SandboxDriver implements Driver {
 
 /** Contexts that are opened in the callback of a transaction lie inside of its savepoint. */
 export function runInside<T> (connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {
-  return connection instanceof SandboxConnection ? connection.savepoint!.enter(callback) : callback()
+  return connection instanceof SandboxConnection ? connection.savepoint!.run(callback) : callback()
 }

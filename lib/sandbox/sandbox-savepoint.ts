@@ -54,7 +54,7 @@ export class SandboxSavepoint {
   }
 
   /** Runs a callback; contexts that are opened in it lie inside. */
-  enter<T> (callback: () => T): T {
+  run<T> (callback: () => T): T {
     return inside.run(this, callback)
   }
 
@@ -152,7 +152,7 @@ export class SandboxSavepoint {
 function savepointAround (transaction: SavepointHost): () => SandboxSavepoint {
   const ofTransaction = inside.getStore()
   const contexts: Context[] = []
-  for (let context = currentContext(); context !== undefined; context = context.outer) contexts.push(context)
+  for (let context = currentContext(); context !== undefined; context = context.parent) contexts.push(context)
   return () => {
     let innermost = transaction.root
     for (const savepoint of [ofTransaction, ...contexts.map(context => transaction.savepointOf(context))]) {

@@ -64,7 +64,7 @@ export class Sandbox implements SandboxOfContexts {
   }
 
   /** Runs `callback` inside. */
-  enter<T> (callback: () => T): T {
+  runInside<T> (callback: () => T): T {
     return storage.run(this, callback)
   }
 
@@ -78,7 +78,7 @@ export class Sandbox implements SandboxOfContexts {
       for (const { em } of this.#databases) await em.flush()
     })
     // awaited inside: what `app.inject()` returns sets out when it is awaited (light-my-request 6)
-    return await this.enter(async () => await fn())
+    return await this.runInside(async () => await fn())
   }
 
   fork (em: EntityManager, who: string): EntityManager {
@@ -101,8 +101,8 @@ export class Sandbox implements SandboxOfContexts {
 
   async #begin (): Promise<void> {
     for (const source of this.#sources) {
-      const orm = source.enter()
-      this.#leaving.push(() => source.leave(orm))
+      const orm = source.retain()
+      this.#leaving.push(() => source.release(orm))
       this.#databases.push(await SandboxOfDatabase.begin(orm, real => currentSandbox()?.connectionFor(real)))
     }
   }

@@ -80,7 +80,7 @@ const deferredKyselyFor = subclassOfKysely((Base): DeferredKyselyClass => class 
   }
 
   override get introspection (): Client['introspection'] {
-    if (!this.#transaction.hasBegun) return this.#client.introspection
+    if (!this.#transaction.isOpen) return this.#client.introspection
     // of Kysely 0.29.6, whatever the database: it takes the Kysely that it asks
     return Reflect.construct(this.#client.introspection.constructor, [this.withoutPlugins()])
   }

@@ -4,17 +4,17 @@ import { acquireForTransaction, holdersAround } from '../drivers/connection-wait
 import { driverOf } from '../drivers/driver-of.ts'
 import type { Driver } from '../drivers/driver.ts'
 import { FST_ORM_CONTEXT_ENDED, FST_ORM_READ_ONLY, FST_ORM_STREAM_OPEN, FST_ORM_STREAM_TIMEOUT, FST_ORM_TRANSACTION_COMMAND, FST_ORM_TRANSACTION_FAILED, withCallersLine } from '../errors.ts'
-import { hold } from '../util/lease.ts'
+import { lease } from '../util/lease.ts'
 import { OpenStreams, type StreamOwner } from './open-streams.ts'
 import type { TransactionOptions } from '../options/options.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result, TransactionSettings, Use } from '../drivers/pinned-transaction.ts'
 import { RunningStatements } from './running-statements.ts'
 import { OpenSavepoints, type Savepoint } from './savepoint.ts'
 import { endsATransaction, isModification, isRead, shorten } from '../sql/statement.ts'
-import { StatisticsOfUnit, type Statistics } from './statistics.ts'
+import { StatisticsOfScope, type Statistics } from './statistics.ts'
 import { TransactionEvents } from './transaction-events.ts'
 import type { TransactionOwner } from './transaction-owner.ts'
-import { Turns } from '../util/mutex.ts'
+import { Mutex } from '../util/mutex.ts'
 
 interface Failure {
   /** A statement, or what else was done. */
@@ -44,13 +44,13 @@ export class DeferredTransaction {
   readonly #owner: TransactionOwner
   readonly #options: TransactionOptions
   readonly #events: TransactionEvents
-  readonly #turns = new Turns()
+  readonly #mutex = new Mutex()
   readonly #streams = new OpenStreams()
   readonly #running = new RunningStatements()
   readonly #reads: AutocommitReads
   readonly #savepoints: OpenSavepoints
   readonly #driver: Driver
-  readonly #statistics = new StatisticsOfUnit()
+  readonly #statistics = new StatisticsOfScope()
 
   #beginning: Promise<PinnedTransaction> | undefined
   #begun: PinnedTransaction | undefined
@@ -77,18 +77,18 @@ export class DeferredTransaction {
   }
 
   /** Has begun, or is about to. */
-  get hasBegun (): boolean {
+  get isOpen (): boolean {
     return this.#beginning !== undefined
   }
 
   /** Is waiting for a connection, or for the answer to its `BEGIN`. */
   get isBeginning (): boolean {
-    return this.hasBegun && this.#begun === undefined
+    return this.isOpen && this.#begun === undefined
   }
 
   /** A statement of it is running, which its end has to wait for. (A stream that nobody reads at the moment is cut.) */
   get isBusy (): boolean {
-    return this.#turns.isTaken && !this.#streams.hasIdleOneInTransaction
+    return this.#mutex.isLocked && !this.#streams.hasIdleOneInTransaction
   }
 
   /** Whether an `em.transactional()` has not ended yet that the caller is not inside of. */
@@ -103,7 +103,7 @@ export class DeferredTransaction {
 
   /** How many it holds; the only one of a database also counts while it is waited for. */
   get connections (): number {
-    const holds = this.#driver.isPool ? this.#begun !== undefined : this.hasBegun
+    const holds = this.#driver.isPool ? this.#begun !== undefined : this.isOpen
     return Number(holds) + Number(this.#streams.hasOneOutsideTransaction)
   }
 
@@ -183,7 +183,7 @@ export class DeferredTransaction {
     if (committed !== undefined) await committed
     const isInTransaction = !this.#isAutocommit(query.sql)
     this.#statistics.count(query.sql, !isInTransaction)
-    const held = await hold<DatabaseConnection>(use => isInTransaction
+    const held = await lease<DatabaseConnection>(use => isInTransaction
       ? this.#runInTransaction(query.sql, part, use, { signal: options?.signal })
       : this.#runInAutocommit(query.sql, use))
     const probe = this.#driver.probeFor(held.resource)
@@ -203,7 +203,7 @@ export class DeferredTransaction {
 
   async openSavepoint (savepoint: Savepoint, open: (transaction: PinnedTransaction) => Promise<unknown>): Promise<void> {
     await this.#owner.untilSettled()
-    await savepoint.enter()
+    await savepoint.lock()
     this.#savepoints.add(savepoint)
     try {
       await this.#command('savepoint', savepoint, open)
@@ -257,7 +257,7 @@ export class DeferredTransaction {
       throw error
     }
     if (last) this.#closed = 'commit'
-    if (!this.hasBegun) return false
+    if (!this.isOpen) return false
 
     const hasOpenStream = this.#streams.hasOneInTransaction
     if (hasOpenStream) await this.#streams.cutThoseInTransaction()
@@ -309,7 +309,7 @@ export class DeferredTransaction {
     // row-level security reads what was set in a transaction: outside of one, other tenants' rows would show
     if (this.#em.getTransactionSessionContext() !== undefined) return false
     if (this.isClosed) return !this.#refusesReads && isRead(sql, this.#driver.dialect)
-    return this.#options.transaction === 'on-write' && !this.hasBegun && isRead(sql, this.#driver.dialect)
+    return this.#options.transaction === 'on-write' && !this.isOpen && isRead(sql, this.#driver.dialect)
   }
 
   #runInAutocommit<T> (sql: string, use: Use<T>): Promise<T> {
@@ -339,7 +339,7 @@ export class DeferredTransaction {
     const { isStarting } = this.#events
     if (isStarting && this.#begun === undefined) return await this.#runInAutocommit(sql, use)
     const transaction = isStarting ? this.#begun : await this.#begin({}, isStatement)
-    const turn = this.#turns.enter()
+    const turn = this.#mutex.lock()
     if (turn !== undefined) await turn
     try {
       if (transaction?.beginError !== undefined) throw transaction.beginError // whose statement came before
@@ -355,7 +355,7 @@ export class DeferredTransaction {
         throw error
       }
     } finally {
-      this.#turns.leave()
+      this.#mutex.unlock()
     }
   }
 
@@ -368,7 +368,7 @@ export class DeferredTransaction {
 
   #leave (savepoint: Savepoint): void {
     this.#savepoints.delete(savepoint)
-    savepoint.leave()
+    savepoint.unlock()
   }
 
   #begin (settings: TransactionSettings = {}, withStatement = false): Promise<PinnedTransaction> {
@@ -397,7 +397,7 @@ export class DeferredTransaction {
     ))
     this.#begun = transaction // subscribers to the start may have statements of their own
     this.#statistics.begin()
-    transaction.whenBegun(() => this.#owner.hasBegun(this.#em.name))
+    transaction.whenBegun(() => this.#owner.onBegun(this.#em.name))
     try {
       await this.#events.afterStart()
     } catch (error) {
@@ -412,7 +412,7 @@ export class DeferredTransaction {
   /** Ends what has begun in its turn, after every statement that was accepted before. */
   async #end (end: (transaction: PinnedTransaction) => Promise<void>): Promise<PinnedTransaction | undefined> {
     await this.#beginning?.catch(() => {}) // also if it has begun: whoever has waited for that comes first
-    const turn = this.#turns.enter()
+    const turn = this.#mutex.lock()
     if (turn !== undefined) await turn
     const transaction = this.#begun
     try {
@@ -423,7 +423,7 @@ export class DeferredTransaction {
       return transaction
     } finally {
       if (transaction !== undefined) this.#hasEnded()
-      this.#turns.leave()
+      this.#mutex.unlock()
     }
   }
 
@@ -435,7 +435,7 @@ export class DeferredTransaction {
 
   #hasGivenBack (): void {
     this.#statistics.end()
-    this.#driver.gate.leave()
+    this.#driver.gate.release()
   }
 
   /** So that an error handler sees a deferred constraint fail just as it sees one that fails at once. */

@@ -24,7 +24,7 @@ export class Lifeline {
   }
 
   /** The same, but rejects when the connection has died. (`Promise.race()` would keep every step until the end.) */
-  async hold<T> (step: Promise<T>): Promise<T> {
+  async watch<T> (step: Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     this.#waiting.add(reject)
     step.then(resolve, reject)

@@ -1,4 +1,4 @@
-import type { Held } from '../util/lease.ts'
+import type { Lease } from '../util/lease.ts'
 import { Lifeline } from './lifeline.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
 import { ReaderWatch, type ReaderLimits } from './reader-watch.ts'
@@ -47,11 +47,11 @@ export class OpenStreams {
    * it is alive; without it, the connection cannot die.
    */
   async * read (
-    held: Held<DatabaseConnection>, isInTransaction: boolean, owner: StreamOwner, query: Query, chunkSize: number, options: QueryOptions, probe?: Query
+    held: Lease<DatabaseConnection>, isInTransaction: boolean, owner: StreamOwner, query: Query, chunkSize: number, options: QueryOptions, probe?: Query
   ): AsyncGenerator<Result, undefined> {
     const rows = held.resource.streamQuery<any>(query, chunkSize, options)
     const lifeline = probe && new Lifeline(held.resource, probe)
-    const alive = <T>(step: Promise<T>): Promise<T> => lifeline?.hold(step) ?? step
+    const alive = <T>(step: Promise<T>): Promise<T> => lifeline?.watch(step) ?? step
     const stream: OpenStream = {
       isInTransaction,
       isWaiting: false,
@@ -103,5 +103,5 @@ export class OpenStreams {
   }
 }
 
-/** Most units of work never stream, and do without a set of their own. */
+/** Most scopes never stream, and do without a set of their own. */
 const NONE = new Set<OpenStream>()

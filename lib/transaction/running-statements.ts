@@ -7,7 +7,7 @@ interface Running {
   statement: Promise<unknown>
 }
 
-/** The statements of a unit of work that have a connection at the moment. */
+/** The statements of a scope that have a connection at the moment. */
 export class RunningStatements {
   readonly #running: Running[] = []
   #cancelled: Promise<unknown> | undefined

@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { hold, type Held } from '../util/lease.ts'
+import { lease, type Lease } from '../util/lease.ts'
 import type { Dialect } from '../drivers/dialect.ts'
 import { isRead } from '../sql/statement.ts'
-import { Turns } from '../util/mutex.ts'
+import { Mutex } from '../util/mutex.ts'
 
 /** The savepoint that the caller runs in. */
 const inside = new AsyncLocalStorage<Savepoint>()
@@ -15,8 +15,8 @@ const inside = new AsyncLocalStorage<Savepoint>()
  */
 export class Savepoint {
   parent: Savepoint | undefined
-  #children: Turns | undefined
-  #turn: Held<void> | undefined
+  #children: Mutex | undefined
+  #turn: Lease<void> | undefined
 
   isOpen: boolean
   /** The transaction's failure when the savepoint was made: what failed before it, going back to it does not mend. */
@@ -40,15 +40,15 @@ export class Savepoint {
   }
 
   /** Waits until the savepoints are left that its parent has open. */
-  async enter (): Promise<void> {
+  async lock (): Promise<void> {
     const parent = innermostOpen(this.parent)
     const around = innermostOpen(inside.getStore())
     // one that is open waits for the caller, who has come by an EntityManager from outside of it
     this.parent = around?.isWithin(parent!) === true ? around : parent
-    this.#turn = await hold<void>(use => (this.parent!.#children ??= new Turns()).run(use))
+    this.#turn = await lease<void>(use => (this.parent!.#children ??= new Mutex()).run(use))
   }
 
-  leave (): void {
+  unlock (): void {
     this.isOpen = false
     this.#turn!.release()
   }
@@ -100,5 +100,5 @@ export class OpenSavepoints {
   }
 }
 
-/** Most units of work have no savepoint, and do without a set of their own. */
+/** Most scopes have no savepoint, and do without a set of their own. */
 const NONE = new Set<Savepoint>()

@@ -1,6 +1,6 @@
 import { beginsWithSelect } from '../util/begins-with-select.ts'
 
-/** What a unit of work has done, in numbers. */
+/** What a scope has done, in numbers. */
 export interface Statistics {
   held: number
   reads: number
@@ -8,13 +8,13 @@ export interface Statistics {
 }
 
 /** Counts what one does, for events. */
-export class StatisticsOfUnit {
+export class StatisticsOfScope {
   #reads = 0
   #writes = 0
   #held = 0
   #begunAt: number | undefined
 
-  /** A statement of whoever uses the unit, and not one that begins or ends something. Perhaps it is known to be a read. */
+  /** A statement of whoever uses the scope, and not one that begins or ends something. Perhaps it is known to be a read. */
   count (sql: string, isRead: boolean): void {
     if (isRead || beginsWithSelect(sql)) this.#reads++
     else this.#writes++

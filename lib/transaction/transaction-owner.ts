@@ -20,7 +20,7 @@ export interface TransactionOwner extends ConnectionUser {
   /** A statement that is not provably a read is run. */
   noteWrite (): void
   /** Its transaction has begun, on the database of that name. */
-  hasBegun (database: string): void
+  onBegun (database: string): void
   /** Resolves when nobody is committing or rolling back, unless the caller is part of that. */
   untilSettled (): Promise<void>
   /** Its transaction has gone back to a savepoint. */
@@ -31,7 +31,7 @@ export interface TransactionOwner extends ConnectionUser {
 export function ownerOfIndependent (context: TransactionOwner): TransactionOwner {
   return {
     name: context.name,
-    outer: context,
+    parent: context,
     get caller () { return context.caller },
     get outcome () { return context.outcome },
     get isAborted () { return context.isAborted },
@@ -43,7 +43,7 @@ export function ownerOfIndependent (context: TransactionOwner): TransactionOwner
     connectionsOf: () => 0,
     report: (error, message) => context.report(error, message),
     noteWrite () {},
-    hasBegun () {},
+    onBegun () {},
     async untilSettled () {},
     async wentBackTo () {}
   }

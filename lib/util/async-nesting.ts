@@ -6,7 +6,7 @@ interface Link<T> {
 }
 
 /** What the caller runs inside of: several at once, since contexts lie within contexts. */
-export class Inside<T> {
+export class AsyncNesting<T> {
   readonly #storage = new AsyncLocalStorage<Link<T>>()
 
   run<R> (what: T, callback: () => R): R {

@@ -1,34 +1,34 @@
 /** Runs one task after the other, in the order in which they came. */
-export class Turns {
-  #isTaken = false
+export class Mutex {
+  #isLocked = false
   /** Who waits is let in by the one before, who leaves it taken. */
   #waiting: (() => void)[] | undefined
 
   /** A task is running or waiting. */
-  get isTaken (): boolean {
-    return this.#isTaken
+  get isLocked (): boolean {
+    return this.#isLocked
   }
 
   async run<T> (task: () => Promise<T>): Promise<T> {
-    const turn = this.enter()
+    const turn = this.lock()
     if (turn !== undefined) await turn
     try {
       return await task()
     } finally {
-      this.leave()
+      this.unlock()
     }
   }
 
   /** Takes the next turn, which has to be left. `undefined` if there is nothing to wait for. */
-  enter (): Promise<void> | undefined {
-    if (this.#isTaken) return new Promise<void>(resolve => { (this.#waiting ??= []).push(resolve) })
-    this.#isTaken = true
+  lock (): Promise<void> | undefined {
+    if (this.#isLocked) return new Promise<void>(resolve => { (this.#waiting ??= []).push(resolve) })
+    this.#isLocked = true
     return undefined
   }
 
-  leave (): void {
+  unlock (): void {
     const next = this.#waiting?.shift()
-    if (next === undefined) this.#isTaken = false
+    if (next === undefined) this.#isLocked = false
     else next()
   }
 }

@@ -31,7 +31,7 @@ class ContextOfTest extends Context {
     this.events.push('settled')
   }
 
-  protected emAround (): undefined {}
+  protected emOfParent (): undefined {}
 
   abort (): void {}
 }

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { hold } from '../../lib/util/lease.ts'
+import { lease } from '../../lib/util/lease.ts'
 
 t.test('a resource stays lent until it is released, once', async t => {
   const events: string[] = []
-  const held = await hold<string>(async use => {
+  const held = await lease<string>(async use => {
     try {
       await use('resource')
     } finally {
@@ -16,9 +16,9 @@ t.test('a resource stays lent until it is released, once', async t => {
   t.strictSame(events, ['returned'])
 })
 
-t.test('what cannot be lent is an error of hold(), what cannot be returned one of release()', async t => {
-  await t.rejects(hold(async () => { throw new Error('none left') }), { message: 'none left' })
-  const held = await hold<string>(async use => {
+t.test('what cannot be lent is an error of lease(), what cannot be returned one of release()', async t => {
+  await t.rejects(lease(async () => { throw new Error('none left') }), { message: 'none left' })
+  const held = await lease<string>(async use => {
     await use('resource')
     throw new Error('broken')
   })

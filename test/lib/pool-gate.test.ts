@@ -27,49 +27,49 @@ t.test('the size is that of the pool, however it was given', async t => {
 
 t.test('as long as there were no inner ones, the outer ones get all of it, in turn', async t => {
   const pool = await gate({ pool: { max: 2 } })
-  t.equal(pool.enter(0), undefined)
-  t.equal(pool.enter(0), undefined)
+  t.equal(pool.acquire(0), undefined)
+  t.equal(pool.acquire(0), undefined)
   const admitted: string[] = []
-  const waiting = ['a', 'b'].map(name => pool.enter(0)!.then(() => admitted.push(name)))
+  const waiting = ['a', 'b'].map(name => pool.acquire(0)!.then(() => admitted.push(name)))
   await Promise.resolve()
   t.strictSame(admitted, [])
-  pool.leave()
+  pool.release()
   await waiting[0]
   t.strictSame(admitted, ['a'])
-  pool.leave()
+  pool.release()
   await waiting[1]
   t.strictSame(admitted, ['a', 'b'])
 })
 
 t.test('inner ones come first, and keep a connection to themselves from then on', async t => {
   const pool = await gate({ pool: { max: 3 } })
-  for (let i = 0; i < 3; i++) t.equal(pool.enter(0), undefined)
+  for (let i = 0; i < 3; i++) t.equal(pool.acquire(0), undefined)
   const admitted: string[] = []
-  const enter = (name: string, depth: number): Promise<void> => pool.enter(depth)!.then(() => { admitted.push(name) })
+  const enter = (name: string, depth: number): Promise<void> => pool.acquire(depth)!.then(() => { admitted.push(name) })
   const outer = enter('outer', 0)
   pool.note(1)
   const inner = enter('inner', 1)
   const innerToo = enter('inner too', 1)
-  pool.leave()
+  pool.release()
   await inner
   t.strictSame(admitted, ['inner'])
-  pool.leave()
+  pool.release()
   await innerToo
-  pool.leave()
-  pool.leave()
+  pool.release()
+  pool.release()
   await outer
   t.strictSame(admitted, ['inner', 'inner too', 'outer'])
-  pool.leave()
-  pool.leave()
-  t.equal(pool.enter(0), undefined)
-  t.equal(pool.enter(0), undefined)
-  t.ok(pool.enter(0) instanceof Promise, 'two of three')
-  t.equal(pool.enter(1), undefined, 'and the third for an inner one')
+  pool.release()
+  pool.release()
+  t.equal(pool.acquire(0), undefined)
+  t.equal(pool.acquire(0), undefined)
+  t.ok(pool.acquire(0) instanceof Promise, 'two of three')
+  t.equal(pool.acquire(1), undefined, 'and the third for an inner one')
 })
 
 t.test('a pool that is smaller than the contexts are deep admits one', async t => {
   const pool = await gate({ pool: { max: 1 } })
   pool.note(4)
-  t.equal(pool.enter(0), undefined)
-  t.ok(pool.enter(4) instanceof Promise)
+  t.equal(pool.acquire(0), undefined)
+  t.ok(pool.acquire(4) instanceof Promise)
 })

@@ -17,14 +17,14 @@ t.test('a transaction beside that of its context asks the context, and tells it 
     onStreamTimeout: tell('onStreamTimeout'),
     hastenCommit: tell('hastenCommit'),
     noteWrite: tell('noteWrite'),
-    hasBegun: tell('hasBegun'),
+    onBegun: tell('onBegun'),
     untilSettled: tell('untilSettled'),
     wentBackTo: tell('wentBackTo')
   } as unknown as TransactionOwner
   const owner: any = ownerOfIndependent(context)
   t.match(owner, { name: 'POST /', outcome: 'committed', isAborted: true, caller: undefined, log: undefined, warnHeldMs: 1, streamTimeout: 2 })
-  t.equal(owner.outer, context)
+  t.equal(owner.parent, context)
   t.equal(owner.connectionsOf(), 0, 'the context counts its connection')
-  for (const method of ['report', 'onStreamTimeout', 'hastenCommit', 'noteWrite', 'hasBegun', 'untilSettled', 'wentBackTo']) await owner[method]()
+  for (const method of ['report', 'onStreamTimeout', 'hastenCommit', 'noteWrite', 'onBegun', 'untilSettled', 'wentBackTo']) await owner[method]()
   t.strictSame(told, ['report', 'onStreamTimeout', 'hastenCommit'])
 })

@@ -1,6 +1,6 @@
 import type { AbstractSqlConnection, AbstractSqlPlatform, Kysely, SessionContext } from '@mikro-orm/sql'
 import { keepUntilLost } from './probe.ts'
-import { hold, type Held } from '../../util/lease.ts'
+import { lease, type Lease } from '../../util/lease.ts'
 import { logQuery, PinnedTransaction, platformOf, type ControlledTransaction, type DatabaseConnection, type TransactionSettings } from '../pinned-transaction.ts'
 
 type Client = Kysely<any>
@@ -16,9 +16,9 @@ interface ConnectionInternals {
 export class KyselyTransaction extends PinnedTransaction {
   /** For whoever wants to run statements in it by himself. */
   readonly trx: ControlledTransaction
-  readonly #pinned: Held<Client>
+  readonly #pinned: Lease<Client>
 
-  private constructor (pool: AbstractSqlConnection, pinned: Held<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
+  private constructor (pool: AbstractSqlConnection, pinned: Lease<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
     super(pool, connection)
     this.#pinned = pinned
     this.trx = trx
@@ -30,7 +30,7 @@ export class KyselyTransaction extends PinnedTransaction {
    */
   static async begin (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, surround?: Surround): Promise<KyselyTransaction> {
     await pool.ensureConnection()
-    const pinned = await hold<Client>(use => pool.getClient().connection().execute(client => {
+    const pinned = await lease<Client>(use => pool.getClient().connection().execute(client => {
       arrived()
       return surround === undefined ? use(client) : surround(pool, client, use)
     }))

@@ -1,6 +1,6 @@
 import type { AbstractSqlConnection, AbstractSqlPlatform } from '@mikro-orm/sql'
 import { rawStatement } from '../kysely/connections.ts'
-import { hold, type Held } from '../../util/lease.ts'
+import { lease, type Lease } from '../../util/lease.ts'
 import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type TransactionSettings } from '../pinned-transaction.ts'
 
 /**
@@ -10,9 +10,9 @@ import { logQuery, PinnedTransaction, platformOf, type DatabaseConnection, type 
  */
 export class PlainTransaction extends PinnedTransaction {
   readonly #platform: AbstractSqlPlatform
-  readonly #pinned: Held<DatabaseConnection>
+  readonly #pinned: Lease<DatabaseConnection>
 
-  private constructor (pool: AbstractSqlConnection, pinned: Held<DatabaseConnection>) {
+  private constructor (pool: AbstractSqlConnection, pinned: Lease<DatabaseConnection>) {
     super(pool, pinned.resource)
     this.#platform = platformOf(pool)
     this.#pinned = pinned
@@ -21,7 +21,7 @@ export class PlainTransaction extends PinnedTransaction {
   /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
   static async begin (pool: AbstractSqlConnection, arrived: () => void): Promise<PlainTransaction> {
     await pool.ensureConnection()
-    const pinned = await hold<DatabaseConnection>(use => pool.getClient().getExecutor().provideConnection(async connection => {
+    const pinned = await lease<DatabaseConnection>(use => pool.getClient().getExecutor().provideConnection(async connection => {
       arrived()
       await connection.executeQuery(BEGIN)
       await use(connection)
