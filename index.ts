@@ -8,7 +8,7 @@ export type {
   AtomicOptions, BeforeCommit, ContextOrmOptions, OnAbort, RouteOrmOptions, RunOptions, ShouldCommit, TransactionMode
 } from './lib/options/options.ts'
 export type { CommitHook } from './lib/context/commit-hooks.ts'
-export type { Ending, Outcome } from './lib/context/outcome.ts'
+export type { Ending, Outcome } from './lib/context/settlement.ts'
 export type { BegunEvent, ContextDescription, FailedEvent, SettledEvent } from './lib/context/events.ts'
 export type { SwitchableOptions } from './lib/databases/switchable.ts'
 export type {

@@ -1,7 +1,7 @@
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import pg from 'pg'
 import { em, runInContext } from '../index.ts'
-import { Book, onPostgres, type TestDatabase } from './support/databases.ts'
+import { Book, onPostgres, type Orm, type TestDatabase } from './support/databases.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
 
@@ -81,10 +81,11 @@ for (const [name, wrapper] of Object.entries(WRAPPERS)) {
 
   onPostgres(`a driver that is wrapped loses nothing when a statement is cut: ${name}`, async (t, database) => {
     const { another, observe, taken, titles } = database
-    const { orm } = await wrapped(database, wrapper, { query_timeout: 300 })
+    const { orm } = await wrapped(database, wrapper)
+    const { orm: impatient } = await wrapped(database, wrapper, { query_timeout: 300 })
     const blocker = (await another()).em.fork() as unknown as SqlEntityManager
     const waiting = async (): Promise<any[]> => await observe("select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-    const whileLocked = async (cut: () => Promise<unknown>, error: RegExp, signal?: AbortSignal): Promise<void> => {
+    const whileLocked = async (orm: Orm, cut: () => Promise<unknown>, error: RegExp, signal?: AbortSignal): Promise<void> => {
       await blocker.begin()
       await blocker.execute('lock table book in access exclusive mode')
       const running = runInContext({ orm, signal }, () => write('lost'))
@@ -96,12 +97,12 @@ for (const [name, wrapper] of Object.entries(WRAPPERS)) {
       await until(() => taken() === 0)
     }
     const aborted = new AbortController()
-    await whileLocked(async () => aborted.abort(new Error('aborted')), /aborted/, aborted.signal)
-    await whileLocked(async () => {
+    await whileLocked(orm, async () => aborted.abort(new Error('aborted')), /aborted/, aborted.signal)
+    await whileLocked(orm, async () => {
       const [{ pid }] = await waiting()
       await observe(`select pg_terminate_backend(${pid})`)
     }, /terminating connection/)
-    await whileLocked(async () => {}, /Query read timeout/)
+    await whileLocked(impatient, async () => {}, /Query read timeout/)
     t.strictSame(await titles(), [])
     await runInContext({ orm }, () => write('Emma'))
     t.strictSame(await titles(), ['Emma'])

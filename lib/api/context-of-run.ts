@@ -45,7 +45,7 @@ export class ContextOfRun extends Context {
       return await Promise.race([this.run(() => this.#settleWith(fn)), this.#aborted.promise])
     } finally {
       signal?.removeEventListener('abort', onAbort)
-      this.release()
+      this.close()
       this.#branchOf = undefined
     }
   }
@@ -64,21 +64,15 @@ export class ContextOfRun extends Context {
     return this.#branchOf?.entityManagerWithOwnSettings(source)
   }
 
-  protected onSettled (): void {}
-
   async #settleWith<T> (fn: () => T | Promise<T>): Promise<T> {
     try {
       const result = await fn()
       await this.commit('return')
-      if (!this.#isAborted) return result
+      if (!this.isAborted) return result
     } catch (error) {
       await this.rollback('throw', error)
-      if (!this.#isAborted) throw error
+      if (!this.isAborted) throw error
     }
     return await this.#aborted.promise
-  }
-
-  get #isAborted (): boolean {
-    return this.ending === 'abort'
   }
 }

@@ -9,8 +9,8 @@ import { FST_ORM_BAD_OPTION, FST_ORM_CONTEXT_ENDED, FST_ORM_NO_CONTEXT } from '.
 import type { TransactionOptions } from '../options/options.ts'
 import { show } from '../util/show.ts'
 import type { OrmSource } from '../options/orm-source.ts'
-import type { Ending, Outcome } from './outcome.ts'
 import { hooksOfIndependentTransaction } from './independent-hooks.ts'
+import { Settlement, type Ending } from './settlement.ts'
 import type { Savepoint } from '../transaction/savepoint.ts'
 import { RunningContext, type RunnableContext } from './running-contexts.ts'
 import { currentSandbox, type SandboxOfContexts } from './sandboxes.ts'
@@ -24,7 +24,7 @@ const storage = new AsyncLocalStorage<Context>()
  * opens a scope for that database. It ends once, with one outcome, whichever of its endings comes first, and
  * refuses writes from then on.
  */
-export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContext {
+export abstract class Context extends Settlement implements ScopeOwner, ScopesOwner, RunnableContext {
   readonly databases: DatabaseSet
   /** Of a test, if the context belongs to one. */
   readonly sandbox: SandboxOfContexts | undefined = currentSandbox()
@@ -32,12 +32,10 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   #parent = openParent()
   #scopes: DatabaseScopes | undefined
   #running: RunningContext | undefined
-  #isReleased = false
   #withOwnSettings: Map<OrmSource, EntityManager> | undefined
-  #ending: Ending | undefined
-  #outcome: Outcome | undefined
 
   constructor (databases: DatabaseSet) {
+    super()
     this.databases = databases
   }
 
@@ -58,9 +56,6 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
 
   /** Called when the context has ended. */
   protected abstract onEnd (): void
-
-  /** Called when a context that was used has ended, and all that its end has to do is done. */
-  protected abstract onSettled (): void
 
   /** The EntityManager of the parent, if this context is a branch of it. */
   protected abstract emOfParent (source: OrmSource): EntityManager | undefined
@@ -87,27 +82,9 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
     process.emitWarning(message, { type: 'FastifyContextOrmWarning', detail: error instanceof Error ? error.stack : String(error) })
   }
 
-  get ending (): Ending | undefined {
-    return this.#ending
-  }
-
-  get outcome (): Outcome | undefined {
-    return this.#outcome
-  }
-
-  /** It was ended because nobody waits for it any more. */
-  get isAborted (): boolean {
-    return this.#ending === 'abort' || this.#ending === 'close'
-  }
-
   /** The context that it was opened in, as long as neither has ended. */
   get parent (): Context | undefined {
     return this.#parent
-  }
-
-  /** Has used a database, and nothing has ended it yet. */
-  get isInUse (): boolean {
-    return this.#scopes !== undefined && this.#ending === undefined
   }
 
   /** Has used a database, and not settled yet. */
@@ -160,7 +137,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   /** What `orm.em` is inside the context: `undefined` if it is none of the context's business. */
   resolve (orm: MikroORM): EntityManager | undefined {
     const source = this.databases.of(orm)
-    const isMine = source !== undefined && this.options !== false && !this.#isReleased && !this.hasInnerRequestContext
+    const isMine = source !== undefined && this.options !== false && !this.isReleased && !this.hasInnerRequestContext
     return isMine ? this.#scopeOf(source).em : undefined
   }
 
@@ -185,8 +162,8 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
       throw new FST_ORM_NO_CONTEXT(what, `${this.name} opted out with config.orm: false`, 'Remove that, or use runInContext()')
     }
     if (this.#scopes === undefined) {
-      if (this.#ending === undefined) this.onFirstUse()
-      if (this.#ending === undefined) this.#running = new RunningContext(this) // the client may be gone already
+      if (this.state === 'unused') this.onFirstUse()
+      if (this.advance('use')) this.#running = new RunningContext(this) // the client may be gone already
       this.#scopes = new DatabaseScopes(this)
     }
     return this.#scopes
@@ -197,9 +174,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
    * the release it is an empty one that has the same.
    */
   entityManagerWithOwnSettings (source: OrmSource): EntityManager | undefined {
-    if (this.#isReleased) return this.#withOwnSettings?.get(source)
-    const scope = this.#scopes?.scopeOf(source)
-    return scope === undefined ? this.emOfParent(source) : scope.hasOwnSettings ? scope.em.getContext(false) : undefined
+    return this.isReleased ? this.#withOwnSettings?.get(source) : this.#ownSettingsOf(source)
   }
 
   /** The scope of that database, if it has been used, and otherwise a new one. */
@@ -219,7 +194,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   }
 
   assertOpen (what: string): void {
-    if (this.#ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.#outcome ?? 'it is being settled', what)
+    if (this.ending !== undefined) throw new FST_ORM_CONTEXT_ENDED(this.name, this.outcome ?? 'it is being settled', what)
   }
 
   /** A stream was ended by its `streamTimeout`. */
@@ -239,7 +214,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
 
   /** Ends a context that has not been used; of others, and of those that have ended, it does nothing. */
   endUntouched (ending: Ending): void {
-    if (this.#scopes === undefined && this.#ending === undefined) this.#end(ending, 'untouched')
+    if (this.advance('leave', ending)) this.#end()
   }
 
   /**
@@ -254,20 +229,19 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
       await scopes.untilOthersHaveRun()
       if (this.endIdle(ending)) return
       await scopes.inTurn(async () => {
-        const preparing = this.#ending === undefined ? scopes.prepareCommit() : undefined
+        const preparing = this.ending === undefined ? scopes.prepareCommit() : undefined
         if (preparing !== undefined) await preparing
-        if (this.#ending !== undefined) return
+        if (this.ending !== undefined) return
         scopes.assertComplete()
-        this.#ending = ending // decided: from here on nothing overtakes the commit
-        isDecided = true
+        isDecided = this.advance('decide', ending)
         await scopes.commit({ last: true })
       })
     } catch (error) {
-      if (isDecided) await this.#settle(scopes, ending, 'commitFailed', error)
+      if (isDecided) await this.#settle(scopes, 'fail', error)
       else await this.rollback(ending, error)
       throw error
     }
-    if (isDecided) await this.#settle(scopes, ending, 'committed')
+    if (isDecided) await this.#settle(scopes, 'commit')
   }
 
   /** Before the context ends: resolves when what nobody has awaited is on its way; see `DatabaseScopes`. */
@@ -278,10 +252,11 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   /** Ends a context that has only read, which takes no time. Returns whether it has ended, by now or before. */
   endIdle (ending: Ending): boolean {
     const scopes = this.#scopes
-    if (this.#ending !== undefined) return true
+    if (this.ending !== undefined) return true
     if (scopes?.isIdle !== true) return false
     scopes.close()
-    this.#settle(scopes, ending, 'committed')
+    this.advance('decide', ending)
+    this.#settle(scopes, 'commit')
     return true
   }
 
@@ -292,17 +267,17 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
   async rollback (ending: Ending, error?: unknown): Promise<void> {
     const scopes = this.#scopes
     if (scopes === undefined) return this.endUntouched(ending)
-    if (this.#ending !== undefined) return
-    this.#end(ending, 'rolledBack')
+    if (!this.advance('rollback', ending)) return
+    this.#end()
     const mustWait = scopes.all.some(scope => scope.isBeginning) ||
       (!this.waitsForStatements && (scopes.isSettling || scopes.all.some(scope => scope.isBusy)))
     const ends = scopes.all.map(scope => scope.rollback({ last: true }))
     if (ending === 'abort') ends.push(...scopes.all.map(scope => scope.cancel()))
     const rolledBack = Promise.all(ends).then(async () => {
       await scopes.untilSettled() // a commit by hand that is on its way has its hooks for itself
-      scopes.tell(ending, 'rolledBack', error)
+      scopes.tell(this, error)
       await scopes.runAfterRollback()
-      this.#settled()
+      this.#finish()
     })
     if (mustWait) this.databases.addUnfinished(rolledBack)
     else await rolledBack
@@ -315,7 +290,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
 
   /** Rolls back by hand, for all databases or one, and goes on. */
   async rollbackNow (what: string, scope?: DatabaseScope): Promise<void> {
-    if (this.#outcome === 'rolledBack') return // a `catch` that takes back what an abort or a timeout already has
+    if (this.outcome === 'rolledBack') return // a `catch` that takes back what an abort or a timeout already has
     await this.#scopesToSettle(what).rollbackNow(scope && [scope])
   }
 
@@ -339,16 +314,20 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
     await this.#scopes?.wentBackTo(savepoint)
   }
 
+  /** Nobody reads from it any more. When it has settled, it lets go of what it has. */
+  protected close (): void {
+    if (this.advance('close') && this.isReleased) this.#release()
+  }
+
   /**
    * Lets go of the EntityManagers, which until then still read for a reply that is streamed: something that keeps the
    * context alive for long, like a timer, must not keep their entities as well.
    */
-  protected release (): void {
+  #release (): void {
     for (const source of this.databases.all) {
-      const own = this.entityManagerWithOwnSettings(source)
+      const own = this.#ownSettingsOf(source)
       if (own !== undefined) (this.#withOwnSettings ??= new Map()).set(source, own.fork({ disableContextResolution: true }))
     }
-    this.#isReleased = true
     for (const released of this.#scopes?.release() ?? []) this.databases.addUnfinished(released)
     this.#scopes = undefined
   }
@@ -357,13 +336,16 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
     return this.#scopes?.isSettledByCaller === true
   }
 
+  #ownSettingsOf (source: OrmSource): EntityManager | undefined {
+    const scope = this.#scopes?.scopeOf(source)
+    return scope === undefined ? this.emOfParent(source) : scope.hasOwnSettings ? scope.em.getContext(false) : undefined
+  }
+
   get #isReadOnly (): boolean {
     return (this.options as TransactionOptions).readOnly === true
   }
 
-  #end (ending: Ending, outcome: Outcome): void {
-    this.#ending = ending
-    this.#outcome = outcome
+  #end (): void {
     this.#parent = undefined
     for (const { reads } of this.#scopes?.all ?? []) {
       if (reads !== undefined) this.databases.addUnfinished(reads)
@@ -371,17 +353,19 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
     this.onEnd()
   }
 
-  #settle (scopes: DatabaseScopes, ending: Ending, outcome: 'committed' | 'commitFailed', error?: unknown): Promise<void> | void {
-    this.#end(ending, outcome)
-    scopes.tell(ending, outcome, error)
-    if (scopes.hooks.isEmpty) return this.#settled()
-    return (outcome === 'committed' ? scopes.runAfterCommit() : scopes.runAfterRollback()).then(() => this.#settled())
+  #settle (scopes: DatabaseScopes, result: 'commit' | 'fail', error?: unknown): Promise<void> | void {
+    this.advance(result)
+    this.#end()
+    scopes.tell(this, error)
+    if (scopes.hooks.isEmpty) return this.#finish()
+    return (result === 'commit' ? scopes.runAfterCommit() : scopes.runAfterRollback()).then(() => this.#finish())
   }
 
-  #settled (): void {
+  #finish (): void {
     this.#running?.remove()
     this.#running = undefined
-    this.onSettled()
+    this.advance('finish')
+    if (this.isReleased) this.#release()
   }
 
   #scopesToSettle (what: string): DatabaseScopes {
@@ -399,7 +383,7 @@ export abstract class Context implements ScopeOwner, ScopesOwner, RunnableContex
     const scope = new DatabaseScope(source, this, this.options as TransactionOptions, this.emOfParent(source))
     // Whoever comes after the end gets one that refuses writes, and always the same, or its flush would find nothing to
     // refuse. After the release it refuses reads too: filters and session contexts were set on the one that is gone.
-    if (this.#ending !== undefined) scope.close({ reads: !this.#isReleased })
+    if (this.ending !== undefined) scope.close({ reads: !this.isReleased })
     scopes.add(scope)
     return scope
   }

@@ -6,7 +6,7 @@ import { settled, type ContextDescription, type SettledEvent } from './events.ts
 import type { DatabaseSet } from './database-set.ts'
 import { FST_ORM_TRANSACTION_FAILED, FST_ORM_TRANSACTION_OPEN, partialCommit } from '../errors.ts'
 import type { OrmSource } from '../options/orm-source.ts'
-import type { Ending, Outcome } from './outcome.ts'
+import type { Ending, Settlement } from './settlement.ts'
 import { AsyncNesting } from '../util/async-nesting.ts'
 import { hooksOfIndependentTransaction } from './independent-hooks.ts'
 import { untilPromisesHaveRun } from '../util/ticks.ts'
@@ -271,7 +271,7 @@ export class DatabaseScopes {
   }
 
   /** Tells subscribers and the log what has become of the context. */
-  tell (ending: Ending, outcome: Outcome, error?: unknown): void {
+  tell ({ ending, outcome }: Settlement, error?: unknown): void {
     const { log, warnHeldMs } = this.#owner
     const isPublished = settled.hasSubscribers || logsDebug(log)
     for (const scope of this.#scopes) {
@@ -281,7 +281,7 @@ export class DatabaseScopes {
       if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${scope.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
       if (!isPublished) continue
       const event: SettledEvent = {
-        ...this.#owner.description, database: scope.name, outcome, ending, error, duration: performance.now() - this.#openedAt, ...scope.statistics
+        ...this.#owner.description, database: scope.name, outcome: outcome!, ending: ending!, error, duration: performance.now() - this.#openedAt, ...scope.statistics
       }
       settled.publish(event)
       const { error: err, ...rest } = event

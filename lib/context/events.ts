@@ -1,5 +1,5 @@
 import { channel, type Channel } from 'node:diagnostics_channel'
-import type { Ending, Outcome } from './outcome.ts'
+import type { Ending, Outcome } from './settlement.ts'
 
 /** What the events say of a context. */
 export interface ContextDescription {

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseSet } from './database-set.ts'
-import type { Ending } from './outcome.ts'
+import type { Ending } from './settlement.ts'
 import type { SandboxOfContexts } from './sandboxes.ts'
 
 /** A context, as those see it who wait for its end. */

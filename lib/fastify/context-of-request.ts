@@ -27,8 +27,6 @@ export class ContextOfRequest extends Context {
   #raw: FastifyReply['raw'] | undefined
   #log: FastifyReply['log'] | undefined
   #requestId: string | undefined
-  /** The client has left, and the handler may finish. */
-  #isClosed = false
   /** What the commit waits for, until the context has ended. */
   #firstChunk: FirstChunk | undefined
 
@@ -117,26 +115,22 @@ export class ContextOfRequest extends Context {
     this.#requestId = reply.request.id
     const onClose = (): void => {
       this.#raw = undefined
-      if (this.ending !== undefined && !this.isRunning) return this.release() // as most are, by then
-      const ending = isSent(raw) ? 'close' : 'abort'
-      // nothing commits after reply.hijack(), and so it would never end
-      if (ending === 'abort' && this.ending === undefined && !reply.sent && this.#commitsAborted) {
-        this.#isClosed = true
-        return
-      }
-      if (this.ending === undefined) {
-        // that a websocket closes is how it ends, and nobody's abort
-        if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
-          log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
-        }
-        this.run(() => this.rollback(ending)) // never rejects
-      }
-      if (this.isRunning) this.#isClosed = true // a hook after the commit may still read
-      else this.release()
+      if (this.ending === undefined) this.#endUnanswered(isSent(raw) ? 'close' : 'abort', reply, log)
+      this.close()
     }
     const isGone = isHttp2(raw) ? raw.stream.destroyed : raw.destroyed
     if (isGone) onClose()
     else raw.on('close', onClose)
+  }
+
+  #endUnanswered (ending: 'close' | 'abort', reply: FastifyReply, log: FastifyReply['log']): void {
+    // nothing commits after reply.hijack(), and so it would never end
+    if (ending === 'abort' && !reply.sent && this.#commitsAborted) return
+    // that a websocket closes is how it ends, and nobody's abort
+    if (this.hasUncommitted && (ending === 'close' || (reply.sent && reply.request.headers.upgrade !== undefined))) {
+      log.warn(`${this.name}: the response has closed, and what was not committed is rolled back. After reply.hijack(), call commit()`)
+    }
+    this.run(() => this.rollback(ending)) // never rejects
   }
 
   /** A timer may keep the context alive for long, and must not keep the request as well. */
@@ -147,10 +141,6 @@ export class ContextOfRequest extends Context {
   }
 
   protected emOfParent (): undefined {}
-
-  protected onSettled (): void {
-    if (this.#isClosed) this.release()
-  }
 
   get #commitsAborted (): boolean {
     return (this.#route.settings as RouteSettings).onAbort === 'commit'

@@ -160,7 +160,7 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
     streamed?.discard()
     throw error
   }
-  if (isOvertaken(context)) streamed?.discard()
+  if (context.isOvertaken) streamed?.discard()
   return streamed?.takeOver(reply, payload)
 }
 
@@ -193,7 +193,7 @@ function breakCommittedReply (context: ContextOfRequest, reply: FastifyReply, er
 function untilReplied<T> (context: ContextOfRequest, working: Promise<T>): Promise<T> {
   const stopWaiting = (): Promise<never> | undefined => {
     context.isReplying = false
-    return isOvertaken(context) ? never() : undefined
+    return context.isOvertaken ? never() : undefined
   }
   return working.then(result => stopWaiting() ?? result, error => stopWaiting() ?? Promise.reject(error))
 }
@@ -208,23 +208,19 @@ function dropReply (payload: unknown): Promise<never> {
  * one reply the same `done`, which tells it from others that are on their way.
  */
 function noteReply (context: ContextOfRequest | null, done: Done): void {
-  if (context !== null && isOvertaken(context)) repliesAfter.add(done)
+  if (context !== null && context.isOvertaken) repliesAfter.add(done)
 }
 
 const repliesAfter = new WeakSet<Done>()
 
 /** What the reply speaks of has been taken back since it set out. */
 function isOutdated (context: ContextOfRequest, done: Done): boolean {
-  return isOvertaken(context) && context.outcome !== 'untouched' && !repliesAfter.has(done)
+  return context.isOvertaken && context.outcome !== 'untouched' && !repliesAfter.has(done)
 }
 
 /** A reply is waiting for the database, and will be the one that is sent. */
 function isReplying (context: ContextOfRequest): boolean {
-  return context.isReplying && !isOvertaken(context)
-}
-
-function isOvertaken ({ ending }: ContextOfRequest): boolean {
-  return ending === 'error' || ending === 'abort' || ending === 'close'
+  return context.isReplying && !context.isOvertaken
 }
 
 /**

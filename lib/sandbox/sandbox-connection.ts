@@ -37,7 +37,7 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
   const ofSandbox = sandboxClient(transaction, client, who)
   const refuse = (what: string): Promise<never> => Promise.reject(new FST_ORM_SANDBOX_REFUSED(currentContext()?.name ?? who, what))
   const connection = viewOf(real, {
-    [DRIVER]: new SandboxDriver(real, () => connection),
+    [DRIVER]: new SandboxDriver(transaction.dialect, client, () => connection),
     getClient: () => ofSandbox,
     getNativeClient: () => refuse('getNativeClient()'),
     // by default through the client

@@ -1,5 +1,5 @@
-import type { AbstractSqlConnection } from '@mikro-orm/sql'
-import { dialectOf, type Dialect } from '../drivers/dialect.ts'
+import type { AbstractSqlConnection, Kysely } from '@mikro-orm/sql'
+import type { Dialect } from '../drivers/dialect.ts'
 import type { BeginOptions, Driver } from '../drivers/driver.ts'
 import { cancelStatement, isPool, lendConnection } from '../drivers/kysely/connections.ts'
 import { KyselyTransaction } from '../drivers/kysely/kysely-transaction.ts'
@@ -15,10 +15,10 @@ export class SandboxDriver implements Driver {
   readonly gate: PoolGate = new PoolGate(Infinity)
   readonly #connection: () => AbstractSqlConnection
 
-  /** `real` is the connection of MikroORM's that the other one stands for. */
-  constructor (real: AbstractSqlConnection, connection: () => AbstractSqlConnection) {
-    this.dialect = dialectOf(real.getPlatform())
-    this.isPool = isPool(real.getClient()) // what waits elsewhere waits here, and what does not, does not
+  /** `client` is the one that the sandbox's connection comes from. */
+  constructor (dialect: Dialect, client: Kysely<any>, connection: () => AbstractSqlConnection) {
+    this.dialect = dialect
+    this.isPool = isPool(client) // what waits elsewhere waits here, and what does not, does not
     this.#connection = connection
   }
 

@@ -6,6 +6,7 @@ import { currentContext } from '../context/context.ts'
 import { FST_ORM_SANDBOX_DATABASE, FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, FST_ORM_SANDBOX_RUNNING, withCallersLine } from '../errors.ts'
 import { Flushes } from '../mikro-orm/flushes.ts'
 import type { OrmSource } from '../options/orm-source.ts'
+import { Settlement } from '../context/settlement.ts'
 import { runningContexts, untilNoneRuns, type RunnableContext } from '../context/running-contexts.ts'
 import { forkWith } from './internals.ts'
 import { SandboxOfDatabase } from './sandbox-of-database.ts'
@@ -33,6 +34,7 @@ export class Sandbox implements SandboxOfContexts {
   readonly #databases: SandboxOfDatabase[] = []
   readonly #flushes = new Flushes()
   #leaving: (() => void)[] = []
+  readonly #settlement = new Settlement()
   #ended: Promise<void> | undefined
 
   private constructor (sources: OrmSource[]) {
@@ -47,6 +49,7 @@ export class Sandbox implements SandboxOfContexts {
       await sandbox.#endDatabases()
       throw error
     }
+    sandbox.#settlement.advance('use')
     byId.set(sandbox.#id, sandbox)
     return sandbox
   }
@@ -69,7 +72,7 @@ export class Sandbox implements SandboxOfContexts {
   }
 
   async run<T> (fn: () => T | Promise<T>): Promise<T> {
-    if (this.#ended !== undefined) throw new FST_ORM_SANDBOX_ENDED('sandbox.run()', 'the sandbox has been rolled back')
+    if (!this.#settlement.isInUse) throw new FST_ORM_SANDBOX_ENDED('sandbox.run()', 'the sandbox has been rolled back')
     const context = currentContext()
     if (context?.ending === undefined && context !== undefined && context.sandbox === undefined) {
       throw new FST_ORM_SANDBOX_REFUSED('sandbox.run()', `the work of ${context.name}, around it, which is in no sandbox`)
@@ -94,7 +97,7 @@ export class Sandbox implements SandboxOfContexts {
   }
 
   async rollback (): Promise<void> {
-    if (this.#ended !== undefined) return await this.#ended.catch(() => {}) // who has ended it has been told
+    if (!this.#settlement.advance('rollback', 'close')) return await this.#ended!.catch(() => {}) // who has ended it has been told
     this.#ended = this.#end()
     await this.#ended
   }

@@ -1,5 +1,5 @@
 import type { ContextDescription } from '../../lib/context/events.ts'
-import type { Outcome } from '../../lib/context/outcome.ts'
+import type { Outcome } from '../../lib/context/settlement.ts'
 
 /** What the parent asks the server. */
 export type Question = 'heap' | 'report'
