@@ -2,7 +2,7 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { AbstractSqlConnection, SqlEntityManager } from '@mikro-orm/sql'
 import { dialectOf, type Dialect } from './dialect.ts'
 import { DRIVER, type Driver } from './driver.ts'
-import { AnyDriver } from './kysely/any-driver.ts'
+import { KyselyDriver } from './kysely/kysely-driver.ts'
 import { MysqlDriver } from './mysql/mysql-driver.ts'
 import { PostgresqlDriver } from './postgresql/postgresql-driver.ts'
 import { SqliteDriver } from './sqlite/sqlite-driver.ts'
@@ -14,7 +14,7 @@ const DRIVERS: Record<Dialect, DriverClass> = {
   postgresql: PostgresqlDriver,
   sqlite: SqliteDriver,
   mysql: MysqlDriver,
-  unknown: AnyDriver
+  unknown: KyselyDriver
 }
 
 const known = new WeakMap<AbstractSqlConnection, Driver>()

@@ -37,7 +37,6 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
   const ofSandbox = sandboxClient(transaction, client, who)
   const refuse = (what: string): Promise<never> => Promise.reject(new FST_ORM_SANDBOX_REFUSED(currentContext()?.name ?? who, what))
   const connection = viewOf(real, {
-    [DRIVER]: new SandboxDriver(transaction.dialect, client, () => connection),
     getClient: () => ofSandbox,
     getNativeClient: () => refuse('getNativeClient()'),
     // by default through the client
@@ -55,6 +54,7 @@ export function sandboxDatabase (transaction: SandboxTransaction, driver: Abstra
       await (inherited as unknown as ConnectionInternals).applySessionContext.call(connection, trx, sessionContext, ...rest)
     }
   })
+  Object.assign(connection, { [DRIVER]: new SandboxDriver(transaction.dialect, connection, driver.config) })
   const sandboxed = Object.create(driver, { connection: { value: connection }, getConnection: { value: () => connection } })
   return { connection, driver: sandboxed }
 }

@@ -1,50 +1,7 @@
-import type { EntityManager } from '@mikro-orm/core'
-import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import type { Dialect } from '../dialect.ts'
-import type { BeginOptions, Driver } from '../driver.ts'
-import type { DatabaseConnection, PinnedTransaction, Query, Result, TransactionSettings, Use } from '../pinned-transaction.ts'
-import { PoolGate } from '../pool-gate.ts'
-import { poolSizeOf } from '../made-by-mikro-orm.ts'
-import { cancelStatement, isPool, lendConnection } from '../kysely/connections.ts'
-import { KyselyTransaction } from '../kysely/kysely-transaction.ts'
-import { probeFor } from '../kysely/probe.ts'
+import { KyselyDriver } from '../kysely/kysely-driver.ts'
 
 /** MySQL and MariaDB. */
-export class MysqlDriver implements Driver {
-  readonly dialect: Dialect = 'mysql'
-  readonly gate: PoolGate
-  readonly #connection: AbstractSqlConnection
-
-  constructor (connection: AbstractSqlConnection, config: EntityManager['config']) {
-    this.#connection = connection
-    this.gate = new PoolGate(this.isPool ? poolSizeOf(config) : Infinity)
-  }
-
-  get isPool (): boolean {
-    return isPool(this.#connection.getClient())
-  }
-
-  begin (settings: TransactionSettings, { arrived }: BeginOptions): Promise<PinnedTransaction> {
-    return KyselyTransaction.begin(this.#connection, settings, arrived)
-  }
-
-  read (use: Use<Result>, arrived: () => void): Promise<Result> {
-    return this.lend(use, arrived)
-  }
-
-  lend<T> (use: Use<T>, arrived: () => void): Promise<T> {
-    return lendConnection(this.#connection.getClient(), use, arrived)
-  }
-
-  cancel (connection: DatabaseConnection): Promise<void> {
-    return cancelStatement(this.#connection.getClient(), connection)
-  }
-
-  probeFor (): Query | undefined {
-    return this.isPool ? probeFor(this.#connection.getClient()) : undefined
-  }
-
-  runInside<T> (_connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {
-    return callback()
-  }
+export class MysqlDriver extends KyselyDriver {
+  override readonly dialect: Dialect = 'mysql'
 }

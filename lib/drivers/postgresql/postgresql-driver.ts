@@ -1,13 +1,10 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { AbstractSqlConnection, Kysely } from '@mikro-orm/sql'
 import type { Dialect } from '../dialect.ts'
-import type { BeginOptions, Driver } from '../driver.ts'
-import { cancelStatement, isPool, lendConnection } from '../kysely/connections.ts'
-import { KyselyTransaction } from '../kysely/kysely-transaction.ts'
-import { probeFor } from '../kysely/probe.ts'
-import { isMadeByMikroOrm, poolSizeOf } from '../made-by-mikro-orm.ts'
+import type { BeginOptions } from '../driver.ts'
+import { KyselyDriver } from '../kysely/kysely-driver.ts'
+import { isMadeByMikroOrm } from '../made-by-mikro-orm.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, Result, TransactionSettings, Use } from '../pinned-transaction.ts'
-import { PoolGate } from '../pool-gate.ts'
 import { openPool, type PgPool } from './internals.ts'
 import { PgConnection } from './pg-connection.ts'
 import { PgTransaction } from './pg-transaction.ts'
@@ -16,33 +13,25 @@ import { PgTransaction } from './pg-transaction.ts'
  * PostgreSQL, on pg's own pool where MikroORM has made that: Kysely lends a connection and sends a query with almost three times
  * as many promises, and has no `BEGIN` that travels with a statement. Otherwise, as on PGlite, through Kysely.
  */
-export class PostgresqlDriver implements Driver {
-  readonly dialect: Dialect = 'postgresql'
-  readonly gate: PoolGate
-  readonly #connection: AbstractSqlConnection
+export class PostgresqlDriver extends KyselyDriver {
+  override readonly dialect: Dialect = 'postgresql'
   readonly #needsKysely: boolean
   /** What the pool was found for: of a MikroORM that is closed and opened again, Kysely is another, and so is the pool. */
   #client: Kysely<any> | undefined
   #pool: PgPool | null = null
 
   constructor (connection: AbstractSqlConnection, config: EntityManager['config']) {
-    this.#connection = connection
+    super(connection, config)
     this.#needsKysely = !isMadeByMikroOrm(config) || preparesConnections(config)
-    this.gate = new PoolGate(this.isPool ? poolSizeOf(config) : Infinity)
   }
 
-  get isPool (): boolean {
-    return isPool(this.#connection.getClient())
-  }
-
-  async begin (settings: TransactionSettings, { arrived, withStatement }: BeginOptions): Promise<PinnedTransaction> {
+  override async begin (settings: TransactionSettings, options: BeginOptions): Promise<PinnedTransaction> {
     if (!this.#isOpen) await this.#open()
-    return this.#pool === null
-      ? await KyselyTransaction.begin(this.#connection, settings, arrived)
-      : await PgTransaction.begin(this.#pool, this.#connection, settings, arrived, withStatement)
+    if (this.#pool === null) return await super.begin(settings, options)
+    return await PgTransaction.begin(this.#pool, this.connection, settings, options.arrived, options.withStatement)
   }
 
-  async read (use: Use<Result>, arrived: () => void): Promise<Result> {
+  override async read (use: Use<Result>, arrived: () => void): Promise<Result> {
     if (!this.#isOpen) await this.#open()
     const pool = this.#pool
     if (pool === null) return await this.lend(use, arrived)
@@ -57,29 +46,17 @@ export class PostgresqlDriver implements Driver {
     }
   }
 
-  lend<T> (use: Use<T>, arrived: () => void): Promise<T> {
-    return lendConnection(this.#connection.getClient(), use, arrived)
-  }
-
-  cancel (connection: DatabaseConnection): Promise<void> {
-    return cancelStatement(this.#connection.getClient(), connection)
-  }
-
-  probeFor (connection: DatabaseConnection): Query | undefined {
-    return connection instanceof PgConnection || !this.isPool ? undefined : probeFor(this.#connection.getClient())
-  }
-
-  runInside<T> (_connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {
-    return callback()
+  override probeFor (connection: DatabaseConnection): Query | undefined {
+    return connection instanceof PgConnection ? undefined : super.probeFor(connection)
   }
 
   get #isOpen (): boolean {
-    return this.#connection.getClient() === this.#client
+    return this.connection.getClient() === this.#client
   }
 
   async #open (): Promise<void> {
-    const client = this.#connection.getClient()
-    this.#pool = this.#needsKysely ? null : await openPool(this.#connection)
+    const client = this.connection.getClient()
+    this.#pool = this.#needsKysely ? null : await openPool(this.connection)
     this.#client = client
   }
 }

@@ -2,30 +2,30 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import type { Dialect } from '../dialect.ts'
 import type { BeginOptions, Driver } from '../driver.ts'
+import { poolSizeOf } from '../made-by-mikro-orm.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, Result, TransactionSettings, Use } from '../pinned-transaction.ts'
 import { PoolGate } from '../pool-gate.ts'
-import { poolSizeOf } from '../made-by-mikro-orm.ts'
 import { cancelStatement, isPool, lendConnection } from './connections.ts'
 import { KyselyTransaction } from './kysely-transaction.ts'
 import { probeFor } from './probe.ts'
 
-/** A database that this plugin knows nothing of: all that is done on it, Kysely does. */
-export class AnyDriver implements Driver {
+/** All that is done on a database, Kysely does: of one that this plugin knows nothing of, and wherever an engine adds nothing. */
+export class KyselyDriver implements Driver {
   readonly dialect: Dialect = 'unknown'
   readonly gate: PoolGate
-  readonly #connection: AbstractSqlConnection
+  protected readonly connection: AbstractSqlConnection
 
   constructor (connection: AbstractSqlConnection, config: EntityManager['config']) {
-    this.#connection = connection
+    this.connection = connection
     this.gate = new PoolGate(this.isPool ? poolSizeOf(config) : Infinity)
   }
 
   get isPool (): boolean {
-    return isPool(this.#connection.getClient())
+    return isPool(this.connection.getClient())
   }
 
   begin (settings: TransactionSettings, { arrived }: BeginOptions): Promise<PinnedTransaction> {
-    return KyselyTransaction.begin(this.#connection, settings, arrived)
+    return KyselyTransaction.begin(this.connection, settings, arrived)
   }
 
   read (use: Use<Result>, arrived: () => void): Promise<Result> {
@@ -33,15 +33,15 @@ export class AnyDriver implements Driver {
   }
 
   lend<T> (use: Use<T>, arrived: () => void): Promise<T> {
-    return lendConnection(this.#connection.getClient(), use, arrived)
+    return lendConnection(this.connection.getClient(), use, arrived)
   }
 
   cancel (connection: DatabaseConnection): Promise<void> {
-    return cancelStatement(this.#connection.getClient(), connection)
+    return cancelStatement(this.connection.getClient(), connection)
   }
 
-  probeFor (): Query | undefined {
-    return this.isPool ? probeFor(this.#connection.getClient()) : undefined
+  probeFor (_connection: DatabaseConnection): Query | undefined {
+    return this.isPool ? probeFor(this.connection.getClient()) : undefined
   }
 
   runInside<T> (_connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {
