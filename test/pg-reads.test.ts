@@ -110,7 +110,7 @@ onPostgres('a read whose driver is wrapped by something that throws what is no e
 })
 
 onPostgres('a read that gets no connection says where it was called', async (t, { another }) => {
-  const orm = await another({ pool: { min: 0, max: 1 }, driverOptions: { connectionTimeoutMillis: 100 } })
+  const orm = await another({ pool: { min: 0, max: 1 }, driverOptions: { connectionTimeoutMillis: 1000 } })
   async function readInVain (): Promise<unknown> {
     return await (sql().getKysely() as Kysely<any>).selectFrom('book').selectAll().execute()
   }

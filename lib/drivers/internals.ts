@@ -37,8 +37,8 @@ function firstWith<T extends object> (method: keyof T, object: T): T {
   return first
 }
 
-const USED_OF_KYSELY = ['startTransaction', 'connection', 'getExecutor', 'executeQuery'] as const
-const USED_OF_EXECUTOR = ['withConnectionProvider', 'provideConnection', 'stream'] as const
+export const USED_OF_KYSELY = ['startTransaction', 'connection', 'getExecutor', 'executeQuery'] as const
+export const USED_OF_EXECUTOR = ['withConnectionProvider', 'provideConnection', 'stream'] as const
 
 /** Throws `FST_ORM_UNSUPPORTED` if the Kysely of the app lacks what is used of it. Some drivers make theirs only when they connect. */
 export function checkKysely (client: { getExecutor (): object }): void {

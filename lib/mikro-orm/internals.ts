@@ -9,7 +9,7 @@ import { requireMethods } from '../drivers/internals.ts'
 /** The owner, and which of its methods. */
 type Used = readonly [owner: string, of: (orm: MikroORM) => object, methods: readonly string[]]
 
-const USED_OF_MIKRO_ORM: readonly Used[] = [
+export const USED_OF_MIKRO_ORM: readonly Used[] = [
   ['EntityManager', orm => orm.em, ['getContext', 'getTransactionContext', 'setTransactionContext', 'resetTransactionContext', 'setSessionContext', 'clearSessionContext']],
   ['UnitOfWork', orm => orm.em.getUnitOfWork(false), [
     'getIdentityMap', 'getPersistStack', 'getRemoveStack', 'getOrphanRemoveStack', 'getChangeSets', 'getCollectionUpdates', 'getExtraUpdates',
