@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type pg from 'pg'
 import t, { type Test } from 'tap'
 import { freshDatabase } from './fresh-database.ts'
+import { withoutPostgres } from './without-postgres.ts'
 
 export const Author = defineEntity({
   name: 'Author',
@@ -77,7 +78,7 @@ export function onSqlite (name: string, run: Run): void {
 }
 
 export function onPostgres (name: string, run: Run): void {
-  t.test(`${name} (PostgreSQL)`, async t => {
+  t.test(`${name} (PostgreSQL)`, { skip: withoutPostgres }, async t => {
     const sent: string[] = []
     const pools: pg.Pool[] = []
     const { url, query } = await freshDatabase()

@@ -23,7 +23,7 @@ export async function freshDatabase (): Promise<FreshDatabase> {
     select pg_terminate_backend(pid, 5000) from pg_stat_activity
     where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
   `)
-  await pool.query('drop schema public cascade; create schema public')
+  await pool.query('drop schema public cascade; create schema public; grant usage on schema public to public') // as PostgreSQL makes it
   return { url: pool.options.connectionString!, query: async sql => (await pool.query(sql)).rows }
 }
 
