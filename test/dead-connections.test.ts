@@ -37,7 +37,7 @@ async function dieBetweenStatements ({ url }: Database): Promise<void> {
 }
 
 async function dieUnnoticed ({ url }: Database): Promise<void> {
-  terminateUnnoticed(url, await pidOf(sql()))
+  await terminateUnnoticed(url, await pidOf(sql()))
 }
 
 const SLEEPING = "state = 'active' and query ~ '^(begin;)?select pg_sleep'"
@@ -47,7 +47,7 @@ const DEATHS: Record<string, Death> = {
   'before BEGIN, and nobody has noticed': {
     async work ({ orm, url }) {
       const pid = await pidOf(orm.em.fork()) // on the only one that is idle
-      terminateUnnoticed(url, pid)
+      await terminateUnnoticed(url, pid)
       await em().insert(Book, { title: 'Emma' })
     },
     status: 503,
@@ -66,7 +66,7 @@ const DEATHS: Record<string, Death> = {
   'before BEGIN, and is tried again': {
     async work ({ orm, url }) {
       const pid = await pidOf(orm.em.fork())
-      terminateUnnoticed(url, pid)
+      await terminateUnnoticed(url, pid)
       await em().insert(Book, { title: 'lost' }).catch(() => {})
       await em().insert(Book, { title: 'Emma' })
     },

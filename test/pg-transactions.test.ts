@@ -44,7 +44,7 @@ onPostgres('where BEGIN finds a dead connection, so does what waits for it, and 
     const client = await (await poolOf(orm)).connect()
     const { rows: [{ pid }] } = await client.query('select pg_backend_pid() as pid')
     client.release()
-    terminateUnnoticed(orm.config.get('clientUrl')!, pid)
+    await terminateUnnoticed(orm.config.get('clientUrl')!, pid)
   }
   await runInContext({ orm }, () => em().count(Book))
   await runInContext({ orm }, async () => {

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 // in a project of one's own: from 'fastify-context-orm/testing'
 import { allowSandboxes, createSandbox } from '../../testing.ts'
+import { withoutPostgres } from '../../test/support/without-postgres.ts'
 import { createDatabase } from '../support/postgres-database.ts'
 import { buildApp } from './app.ts'
 import { openDatabase, type DatabaseOptions } from './database.ts'
@@ -52,7 +53,7 @@ function onItsOwn (name: string, run: (t: Test, shop: OwnShop) => Promise<void>)
     await run(t, await openOwnShop(t, { file: join(t.testdir({}), 'bookshop.sqlite') }))
   })
 
-  t.test(`${name} (PostgreSQL)`, async t => {
+  t.test(`${name} (PostgreSQL)`, { skip: withoutPostgres }, async t => {
     const { url } = await createDatabase(t)
     await run(t, await openOwnShop(t, { url, file: 'unused' }))
   })
@@ -257,7 +258,7 @@ t.test('in a sandbox each, one after the other (SQLite)', async t => {
   runInSandboxes(t, await openApp(t, { file: join(t.testdir({}), 'bookshop.sqlite') }))
 })
 
-t.test('in a sandbox each, in parallel (PostgreSQL)', { jobs: AT_ONCE }, async t => {
+t.test('in a sandbox each, in parallel (PostgreSQL)', { jobs: AT_ONCE, skip: withoutPostgres }, async t => {
   const { url } = await createDatabase(t)
   runInSandboxes(t, await openApp(t, { url, file: 'unused' }))
 })

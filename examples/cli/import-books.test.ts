@@ -6,6 +6,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { until } from '../../test/support/until.ts'
+import { withoutPostgres } from '../../test/support/without-postgres.ts'
 import { createDatabase } from '../support/postgres-database.ts'
 import { readArguments } from './arguments.ts'
 import type { NewBook } from './book-rows.ts'
@@ -54,7 +55,7 @@ type Run = (t: Test, place: Place) => Promise<void>
 function onEachDatabase (name: string, run: Run): void {
   onSqlite(name, run)
 
-  t.test(`${name} (PostgreSQL)`, async t => {
+  t.test(`${name} (PostgreSQL)`, { skip: withoutPostgres }, async t => {
     const { url, query } = await createDatabase(t)
     await runIn(t, run, {
       options: { url },

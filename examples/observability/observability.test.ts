@@ -11,6 +11,7 @@ import Sqlite from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { em, runInContext } from '../../index.ts'
 import { until } from '../../test/support/until.ts'
+import { withoutPostgres } from '../../test/support/without-postgres.ts'
 import { createDatabase } from '../support/postgres-database.ts'
 import { buildApp } from './app.ts'
 import { restock } from './books.ts'
@@ -37,7 +38,7 @@ function onEachDatabase (name: string, run: Run): void {
     await run(t, await openShop(t, { file }, file))
   })
 
-  t.test(`${name} (PostgreSQL)`, async t => {
+  t.test(`${name} (PostgreSQL)`, { skip: withoutPostgres }, async t => {
     await run(t, await openPostgresShop(t))
   })
 }
@@ -142,7 +143,7 @@ onEachDatabase('a request that fails is an error, and its span quotes no values'
   t.notMatch(JSON.stringify([span!.attributes, span!.status]), 'Emma')
 })
 
-t.test('a commit that fails is an error, and is counted as such (PostgreSQL)', async t => {
+t.test('a commit that fails is an error, and is counted as such (PostgreSQL)', { skip: withoutPostgres }, async t => {
   const { app, post, metrics, spans } = await openPostgresShop(t)
   await (app.orm.em.fork() as SqlEntityManager).execute(`
     create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not at the commit'; end $$;

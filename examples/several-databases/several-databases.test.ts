@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import { withoutPostgres } from '../../test/support/without-postgres.ts'
 import { until } from '../../test/support/until.ts'
 import { createDatabase, type PostgresDatabase } from '../support/postgres-database.ts'
 import { buildApp } from './app.ts'
@@ -47,7 +48,7 @@ function onSqlite (name: string, run: (t: Test, shop: Shop) => Promise<void>): v
 }
 
 function onPostgres (name: string, run: (t: Test, shop: Shop, query: PostgresDatabase['query']) => Promise<void>): void {
-  t.test(`${name} (PostgreSQL and SQLite)`, async t => {
+  t.test(`${name} (PostgreSQL and SQLite)`, { skip: withoutPostgres }, async t => {
     const { url, query } = await createDatabase(t)
     await run(t, await openShop(t, { ...inFolder(t), url }), query)
   })

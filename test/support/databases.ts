@@ -1,10 +1,11 @@
 import { MikroORM, SqliteDriver, defineEntity, p } from '@mikro-orm/sqlite'
 import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import Sqlite from 'better-sqlite3'
-import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import t, { type Test } from 'tap'
+import { freshDatabase } from './fresh-database.ts'
+import { withoutPostgres } from './without-postgres.ts'
 
 export const Author = defineEntity({
   name: 'Author',
@@ -77,27 +78,16 @@ export function onSqlite (name: string, run: Run): void {
 }
 
 export function onPostgres (name: string, run: Run): void {
-  t.test(`${name} (PostgreSQL)`, async t => {
+  t.test(`${name} (PostgreSQL)`, { skip: withoutPostgres }, async t => {
     const sent: string[] = []
     const pools: pg.Pool[] = []
-    const url = new URL(process.env.TEST_DATABASE_URL!)
-    const dbName = `test_${randomUUID().slice(0, 8)}`
-    const admin = new pg.Client({ connectionString: url.href })
-    await admin.connect()
-    await admin.query(`create database ${dbName}`)
-    t.teardown(async () => {
-      // without force, it waits for whoever is still leaving: of those that cancel queries, or are about to, Kysely 0.29.6
-      // awaits no end, and listens to no error
-      await admin.query(`drop database ${dbName}`).catch(() => admin.query(`drop database ${dbName} with (force)`))
-      await admin.end()
-    })
-    url.pathname = `/${dbName}`
+    const { url, query } = await freshDatabase()
     await withDatabase(t, run, {
       kind: 'postgresql',
       sent,
       open: (options = {}) => MikroORM.init({
         ...DEFAULTS,
-        clientUrl: url.href,
+        clientUrl: url,
         pool: { min: 0, max: 5 },
         driver: PostgreSqlDriver as any,
         ...options,
@@ -109,15 +99,7 @@ export function onPostgres (name: string, run: Run): void {
           }
         }
       }) as unknown as Promise<Orm>,
-      async observe (sql) {
-        const connection = new pg.Client({ connectionString: url.href })
-        await connection.connect()
-        try {
-          return (await connection.query(sql)).rows
-        } finally {
-          await connection.end()
-        }
-      },
+      observe: query,
       taken: () => pools.reduce((sum, pool) => sum + pool.totalCount - pool.idleCount, 0)
     })
   })
