@@ -60,7 +60,7 @@ export default {
       comment: 'The package has neither tests nor the benchmark.',
       severity: 'error',
       from: { path: '^lib/' },
-      to: { path: '^(?:test|bench|examples)/' }
+      to: { path: '^(?:test|bench|examples|tools)/' }
     },
     ...upwards,
     ...engines
@@ -69,6 +69,6 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     doNotFollow: { path: 'node_modules' },
-    includeOnly: '^(?:lib|bench|index\\.ts|testing\\.ts)'
+    includeOnly: '^(?:lib|bench|test|tools|examples|index\\.ts|testing\\.ts)'
   }
 }

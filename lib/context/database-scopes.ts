@@ -2,10 +2,11 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger } from 'fastify'
 import { CommitHooks, runHooks, type HookKind, type RegisteredHook } from './commit-hooks.ts'
 import type { Driver } from '../drivers/driver.ts'
-import { settled, type ContextDescription, type SettledEvent } from './events.ts'
+import type { ContextDescription } from './events.ts'
 import type { DatabaseSet } from './database-set.ts'
 import { FST_ORM_TRANSACTION_FAILED, FST_ORM_TRANSACTION_OPEN, partialCommit } from '../errors.ts'
 import type { OrmSource } from '../options/orm-source.ts'
+import { tellOfSettlement } from './settled-events.ts'
 import type { Ending, Settlement } from './settlement.ts'
 import { AsyncNesting } from '../util/async-nesting.ts'
 import { hooksOfIndependentTransaction } from './independent-hooks.ts'
@@ -271,22 +272,8 @@ export class DatabaseScopes {
   }
 
   /** Tells subscribers and the log what has become of the context. */
-  tell ({ ending, outcome }: Settlement, error?: unknown): void {
-    const { log, warnHeldMs } = this.#owner
-    const isPublished = settled.hasSubscribers || logsDebug(log)
-    for (const scope of this.#scopes) {
-      const { held } = scope
-      if (held <= warnHeldMs && !isPublished) continue
-      const { name } = this.#owner
-      if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${scope.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
-      if (!isPublished) continue
-      const event: SettledEvent = {
-        ...this.#owner.description, database: scope.name, outcome: outcome!, ending: ending!, error, duration: performance.now() - this.#openedAt, ...scope.statistics
-      }
-      settled.publish(event)
-      const { error: err, ...rest } = event
-      log?.debug({ ...rest, err }, `${name} has settled`)
-    }
+  tell (settlement: Settlement, error?: unknown): void {
+    tellOfSettlement(this.#owner, this.#scopes, settlement, this.#openedAt, error)
   }
 
   /** Whoever ends the transaction from within, or from beside, an `em.transactional()` or `atomic()` ends that as well. */
@@ -350,8 +337,4 @@ export class DatabaseScopes {
   #report (error: unknown, kind: string): void {
     this.#owner.report(error, `${this.#owner.name}: an ${kind} hook has failed`)
   }
-}
-
-function logsDebug (log: FastifyBaseLogger | undefined): boolean {
-  return log !== undefined && (log.level === 'debug' || log.level === 'trace')
 }

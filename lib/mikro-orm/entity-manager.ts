@@ -1,11 +1,11 @@
-import { TransactionContext, TransactionPropagation, type EntityManager, type InflightQueryAbortStrategy, type MikroORM } from '@mikro-orm/core'
+import { TransactionContext, TransactionPropagation, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
-import { deferredKyselyIn } from '../transaction/deferred-kysely.ts'
-import { addCallersLine, FST_ORM_TRANSACTION_OPEN } from '../errors.ts'
-import type { TransactionSettings } from '../drivers/pinned-transaction.ts'
-import { Flushes } from './flushes.ts'
-import { keepLateChanges, type FlushCounter } from './late-changes.ts'
-import { needsFlush } from './pending-changes.ts'
+import { FST_ORM_TRANSACTION_OPEN } from '../errors.ts'
+import { ignoreAborts } from './abort-settings.ts'
+import type { EntityManagerScope } from './entity-manager-scope.ts'
+import { execute, inherited } from './inherited.ts'
+import { keepLateChanges } from './late-changes.ts'
+import { isIndependent, runIndependently, runTransactional, SCOPE, type Transactional } from './transactional.ts'
 
 /**
  * The EntityManager of a context: a fork of the global one in which the methods differ that would otherwise replace,
@@ -13,72 +13,10 @@ import { needsFlush } from './pending-changes.ts'
  */
 
 type Begin = Parameters<EntityManager['begin']>
-type Transactional = Parameters<EntityManager['transactional']>
-
-/** What the EntityManager of a context asks of its scope, the database within that context. */
-export interface EntityManagerScope extends FlushCounter {
-  readonly em: EntityManager
-  /** For error messages, such as `POST /books`. */
-  readonly contextName: string
-  /** The context is the caller's. */
-  readonly isCurrent: boolean
-  /** Has begun its transaction, or is about to. */
-  readonly hasTransaction: boolean
-  /** The EntityManager's transaction is the context's, and not a savepoint's or none. */
-  readonly isAttached: boolean
-  readonly keepsTransactionContext: boolean
-  attach (): void
-  detach (): void
-  fork (em: EntityManager): EntityManager
-  begin (settings?: TransactionSettings): Promise<void>
-  commitNow (what: string): Promise<void>
-  rollbackNow (what: string): Promise<void>
-  flush (): Promise<void>
-  /** Runs MikroORM's own flush. */
-  runFlush (flush: () => Promise<void>): Promise<void>
-  noteFlush (): void
-  /** The EntityManager has filters, a schema or a session context of its own from now on. */
-  noteOwnSettings (): void
-  /** Runs the callback of an `em.transactional()`, which gets `inner`. */
-  runInside<T> (inner: EntityManager, callback: () => T): T
-  /** Runs an `em.transactional()` inside the transaction that the caller is in. */
-  runNested<T> (transactional: () => Promise<T>): Promise<T>
-  /** Runs one that is independent of the context's transaction, and `begins` one of its own or has none. */
-  runIndependently<T> (em: EntityManager, begins: boolean, transactional: Independent<T>): Promise<T>
-}
-
-/** Runs an `em.transactional()`, whose callback gets hooks of its own by `withHooks`. */
-export type Independent<T> = (withHooks: <R>(callback: () => Promise<R>) => Promise<R>) => Promise<T>
-
-const SCOPE = Symbol('fastify-context-orm.scope')
-/** Of the EntityManagers that `em.transactional()` makes: the scope that they are in. */
-const PARENT = Symbol('fastify-context-orm.parent')
-const FLUSHES = Symbol('fastify-context-orm.flushes')
 
 interface ContextEntityManager extends SqlEntityManager {
   [SCOPE]: EntityManagerScope
 }
-
-interface InnerEntityManager extends EntityManager {
-  [PARENT]: EntityManagerScope
-  [FLUSHES]: Flushes
-}
-
-/** Propagations that leave the context's transaction alone. */
-const ON_ITS_OWN: string[] = [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]
-
-/** MikroORM 7.2.1 passes its errors on in a way that V8 cannot follow. */
-async function execute (this: SqlEntityManager, ...args: Parameters<SqlEntityManager['execute']>): Promise<unknown> {
-  try {
-    return await (inherited(this) as SqlEntityManager).execute.apply(this, args)
-  } catch (error) {
-    addCallersLine(error)
-    throw error
-  }
-}
-
-/** Those that begin a transaction where there is none. */
-const BEGINS: string[] = [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.REQUIRED, TransactionPropagation.NESTED]
 
 /** Shared by all forks, so that a fork costs no closures. */
 const methods = {
@@ -120,7 +58,7 @@ const methods = {
 
     const { NESTED, REQUIRED } = TransactionPropagation
     const propagation = options.propagation === REQUIRED ? NESTED : options.propagation ?? NESTED
-    if (!ON_ITS_OWN.includes(propagation)) await beginWith(this, options)
+    if (!isIndependent(propagation)) await beginWith(this, options)
     return await runTransactional(this, scope, callback, { ...options, propagation })
   },
 
@@ -163,21 +101,6 @@ const methods = {
   }
 }
 
-/** Those of an EntityManager inside `em.transactional()`, which is otherwise MikroORM's. */
-const innerMethods = {
-  execute,
-
-  flush (this: InnerEntityManager): Promise<void> {
-    const flush = (): Promise<void> => inherited(this).flush.call(this)
-    const view = deferredKyselyIn(this)
-    return this[FLUSHES].run(view === undefined ? flush : () => view.failWith(flush))
-  },
-
-  async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    return await runTransactional(this, this[PARENT], callback, options)
-  }
-}
-
 /** Of these, `orm.em` calls the context's own; whatever else it is asked, it asks the context's EntityManager itself. */
 const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams', 'addFilter'] as const
 
@@ -185,7 +108,7 @@ const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'set
 export function forkEntityManager (em: EntityManager, scope: EntityManagerScope): SqlEntityManager {
   const ours = Object.assign(scope.fork(em), methods) as unknown as ContextEntityManager
   ours[SCOPE] = scope
-  abortSettingsOf(ours).signal = undefined // that of the context around is none of its business
+  ignoreAborts(ours)
   keepLateChanges(ours, scope)
   return ours
 }
@@ -205,86 +128,6 @@ export function delegateToContexts (orm: MikroORM): () => void {
   }
   return () => {
     for (const method of DELEGATED) delete em[method]
-  }
-}
-
-/** The methods that ours replace, of MikroORM's class or of the app's own (`entityManager` in MikroORM's options). */
-function inherited (em: EntityManager): EntityManager {
-  return Object.getPrototypeOf(em)
-}
-
-async function runTransactional (em: EntityManager, scope: EntityManagerScope, ...[callback, options = {}]: Transactional): Promise<unknown> {
-  const { propagation = TransactionPropagation.NESTED } = options
-  if (ON_ITS_OWN.includes(propagation)) return await runIndependently(em, scope, callback, options)
-  const run = (): Promise<unknown> => (
-    inherited(em).transactional.call(em, inner => scope.runInside(inner, () => callback(inside(inner, scope))), options)
-  )
-  if (propagation !== TransactionPropagation.NESTED) return await run()
-  // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
-  await flushPending(em, scope)
-  const result = await scope.runNested(run)
-  scope.noteFlush()
-  return result
-}
-
-async function runIndependently (em: EntityManager, scope: EntityManagerScope, ...[callback, options]: Transactional): Promise<unknown> {
-  // the same here: they would be committed beside the context, which may fail
-  await flushPending(em, scope)
-  const begins = BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED)
-  return await scope.runIndependently(em, begins, withHooks => (
-    inherited(em).transactional.call(em, inner => withHooks(async () => {
-      // as MikroORM 7.2.5 does it for `NOT_SUPPORTED` too, where 7.2.1 leaves `em()` to be the outer one
-      const result = await TransactionContext.create(inner, () => callback(inside(inner, scope)))
-      await flushBeforeHooks(inner)
-      scope.noteFlush()
-      return result
-    }), options)
-  ))
-}
-
-/** Of the context's EntityManager, or of an inner one. */
-async function flushPending (em: EntityManager, scope: EntityManagerScope): Promise<void> {
-  if (em === scope.em) await scope.flush()
-  else if (needsFlush(em)) await em.flush()
-}
-
-/** MikroORM flushes once more when the hooks have run, and tells subscribers of it, be there anything or not. */
-async function flushBeforeHooks (inner: EntityManager): Promise<void> {
-  if (!needsFlush(inner)) return
-  const { flush } = inner
-  await inner.flush()
-  inner.flush = async () => { if (needsFlush(inner)) await flush.call(inner) }
-}
-
-/** Makes an inner EntityManager one that knows what it is inside of. */
-function inside (em: EntityManager, scope: EntityManagerScope): EntityManager {
-  if (SCOPE in em || PARENT in em) return em
-  keepLateChanges(em, scope)
-  return Object.assign(em, innerMethods, { [PARENT]: scope, [FLUSHES]: new Flushes() }) as unknown as EntityManager
-}
-
-interface AbortSettings {
-  signal: AbortSignal | undefined
-  inflightQueryAbortStrategy: InflightQueryAbortStrategy | undefined
-}
-
-/** MikroORM 7.2.1 takes them as options of a fork, which costs another one. */
-function abortSettingsOf (em: EntityManager): AbortSettings {
-  return em as unknown as AbortSettings
-}
-
-/**
- * Has MikroORM itself cancel the statements of the EntityManager, where it runs them by itself: with `transaction: false`.
- * What it is asked after that is not cancelled.
- */
-export function makeCancellable (em: SqlEntityManager): () => void {
-  const cancelling = new AbortController()
-  const settings = abortSettingsOf(em)
-  settings.signal = cancelling.signal
-  settings.inflightQueryAbortStrategy = 'cancel query'
-  return () => {
-    settings.signal = undefined
-    cancelling.abort()
   }
 }
 
