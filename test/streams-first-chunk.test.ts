@@ -72,18 +72,16 @@ const WHOLE: Record<string, () => unknown> = {
   'a stream that flows': () => {
     const stream = new PassThrough()
     stream.resume()
-    setTimeout(() => stream.end('onetwo'), 50) // before that, it would flow away
-    return stream
+    return oncePiped(stream, () => stream.end('onetwo')) // before that, it would flow away
   },
   'an old stream': () => {
     const stream = Object.assign(new Stream(), { readable: true, destroy () {} })
-    setTimeout(() => {
+    return oncePiped(stream, () => {
       stream.emit('data', 'one')
       stream.emit('data', 'two')
       stream.emit('end')
       stream.emit('close')
-    }, 50)
-    return stream
+    })
   },
   'a web stream': () => ReadableStream.from([Buffer.from('one'), Buffer.from('two')]),
   'a web stream of text': () => new ReadableStream({
@@ -105,6 +103,17 @@ const WHOLE: Record<string, () => unknown> = {
     return { getReader: () => stream.getReader() }
   },
   'a Response': () => new Response(ReadableStream.from([Buffer.from('one'), Buffer.from('two')]))
+}
+
+/** Runs `callback` when somebody has begun to read, as Fastify does when the headers are out. */
+function oncePiped<S extends Stream> (stream: S, callback: () => void): S {
+  const { pipe } = stream
+  return Object.assign(stream, {
+    pipe (...args: Parameters<typeof pipe>) {
+      setImmediate(callback)
+      return pipe.apply(stream, args)
+    }
+  })
 }
 
 async function * chunks (): AsyncGenerator<string> {
