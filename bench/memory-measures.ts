@@ -23,9 +23,9 @@ export async function bytesPerOpenContext (server: ServerProcess, contexts: numb
   return median([await atOnce(), await atOnce(), await atOnce()])
 }
 
-/** What is left of a request when it has been answered. */
-export async function bytesPerPastContext (server: ServerProcess, path: string, contexts: number): Promise<number> {
-  await drive(server.url, load(path, 20), Math.min(contexts, WARM_UP))
+/** What is left of a request when it has been answered. Who measures again need not warm up again. */
+export async function bytesPerPastContext (server: ServerProcess, path: string, contexts: number, warmUp: number = Math.min(contexts, WARM_UP)): Promise<number> {
+  if (warmUp > 0) await drive(server.url, load(path, 20), warmUp)
   const before = await quietHeap(server)
   await drive(server.url, load(path, 20), contexts)
   return (await quietHeap(server) - before) / contexts
@@ -49,7 +49,8 @@ export async function countKept (server: ServerProcess, hasDatabase: boolean): P
   await server.ask('kept')
   await drive(server.url, load('/timer', 10), amount)
   if (hasDatabase) await drive(server.url, load('/timer/loan', 10), amount)
-  await drive(server.url, load('/nothing', 20), amount) // what was last on each socket is still referenced by it
+  await untilClientsAreGone(server) // Node gives their parsers to the next sockets, and what was last on a parser is referenced by it
+  await drive(server.url, load('/nothing', 20), amount)
   await untilClientsAreGone(server)
   return await server.ask('kept')
 }

@@ -53,18 +53,18 @@ async function testConnections (t: Test, server: ServerProcess): Promise<void> {
 async function testMemory (t: Test, server: ServerProcess, floor: ServerProcess): Promise<void> {
   const added = async (measure: (server: ServerProcess) => Promise<number>): Promise<number> => await measure(server) - await measure(floor)
 
-  const open = await added(server => bytesPerOpenContext(server, 2000))
+  const open = await added(server => bytesPerOpenContext(server, 1000))
   t.comment(`${Math.round(open)} bytes per open context`)
   t.ok(open < 500, 'bytes per open context that touches no database')
 
-  const timer = await added(server => bytesPerPastContext(server, '/timer', 5000))
+  const timer = await added(server => bytesPerPastContext(server, '/timer', 2000))
   t.comment(`${Math.round(timer)} bytes per settled context that a timer keeps alive`)
   t.ok(timer < 500, 'bytes per settled context that a timer keeps alive')
   t.equal(await countKept(server, true), 0, 'a timer keeps no request, EntityManager or entity')
 
   for (const path of ['/nothing', '/book']) {
     const past: number[] = []
-    for (let i = 0; i < 3; i++) past.push(await bytesPerPastContext(server, path, 4000))
+    for (let i = 0; i < 3; i++) past.push(await bytesPerPastContext(server, path, 4000, i === 0 ? 4000 : 0))
     t.comment(`${past.map(bytes => bytes.toFixed(1)).join(', ')} bytes per settled context of ${path}`)
     t.ok(median(past) < 50, `the heap does not grow with the contexts of ${path}`)
   }

@@ -21,7 +21,7 @@ if (!isChosen) {
   args.push(...bringTogether(files))
 }
 // full coverage is for all the tests together
-if (fast || quick || sqlite) args.push('--disable-coverage')
+if (fast || quick || sqlite) args.push(...args.includes('--disable-coverage') ? [] : ['--disable-coverage'])
 else if (isChosen) args.push('--allow-incomplete-coverage')
 
 const given = process.env.TEST_DATABASE_URL
