@@ -11,7 +11,7 @@ t.teardown(() => orm.close())
 
 /** An EntityManager whose connection says that it is one of another database. */
 function emOn (platform: AbstractSqlPlatform, own = {}): SqlEntityManager {
-  const connection = Object.assign(Object.create(orm.em.getConnection()), { getPlatform: () => platform }, own)
+  const connection = Object.assign(Object.create(orm.em.getConnection()), { getPlatform: () => platform, getClient: () => orm.em.getConnection().getClient() }, own)
   return Object.create(orm.em, { getConnection: { value: () => connection } })
 }
 
