@@ -1,7 +1,7 @@
 /**
  * Runs the tests with a PostgreSQL server of their own, or with the one that TEST_DATABASE_URL names (its user must be
  * allowed to create databases). `--quick` leaves out what is slow, `--sqlite` what needs a PostgreSQL, and `--fast` all but
- * what takes seconds. Other arguments go to tap: `npm test -- test/routes.test.ts`.
+ * what takes seconds. Other arguments go to tap: `npm test -- test/fastify/routes.test.ts`.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,7 +1,7 @@
 /**
  * `npm run test:versions -- lowest` (or `newest`) runs the tests with the lowest versions of the peer dependencies that
  * package.json allows, or with the newest ones that the registry has, in a copy of what git tracks. Further arguments go to
- * `npm test`: `npm run test:versions -- newest test/routes.test.ts`. By default it leaves out what is slow.
+ * `npm test`: `npm run test:versions -- newest test/fastify/routes.test.ts`. By default it leaves out what is slow.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

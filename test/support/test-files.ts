@@ -3,16 +3,25 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /** They measure, mix by chance, kill servers, or start programs: what takes more than ten seconds of a processor. */
-const SLOW = [/^examples\//, /^test\/(?:bench|dead-servers|soak)\.test/]
+const SLOW = [/^examples\//, /^test\/(?:bench|soak|drivers\/dead-servers)\.test/]
 
 /** They start servers of their own, or are about PostgreSQL as a whole. */
-const NEEDS_POSTGRES = [/^examples\/(?:tenants|testing|worker)\//, /^test\/(?:bench|dead-servers|pgbouncer|soak|switchable)\.test/]
+const NEEDS_POSTGRES = [
+  /^examples\/(?:tenants|testing|worker)\//, /^test\/(?:bench|soak|drivers\/dead-servers|drivers\/pgbouncer|databases\/switchable)\.test/
+]
 
 /** They leave traces in their process, or need one that has none. */
-const ALONE = [/^test\/(?:later-plugins|missing-internals|nest|opentelemetry|public-surface|readme|switchable|websockets)\.test/]
+const ALONE = [
+  /^test\/(?:public-surface|readme|databases\/switchable|drivers\/opentelemetry)\.test/,
+  /^test\/fastify\/(?:later-plugins|missing-internals|nest|websockets)\.test/
+]
 
 /** They look at functions, or at contexts of an SQLite in memory. */
-const FAST = [/^test\/lib\/(?:\w+\/)?(?!requirements|internals|pending-changes|functions|linear-time)[\w-]+\.test/, /^test\/installation\.test/]
+const FAST = [
+  /^test\/(?:installation|fastify\/route-records|sandbox\/sandbox-rules|util\/lease|sql\/command|sql\/is-read)\.test/,
+  /^test\/(?:context\/(?:context|settlement)|transaction\/(?:reader-watch|transaction-owner))\.test/,
+  /^test\/drivers\/(?:dialect|driver-of|kysely-subclass|pool-gate)\.test/
+]
 
 const IN_A_PROCESS = 8
 

@@ -1,0 +1,118 @@
+import { createReadStream } from 'node:fs'
+import { once } from 'node:events'
+import { Readable } from 'node:stream'
+import { em } from '../../index.ts'
+import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+
+onEachDatabase('a reply that Fastify would refuse to send after the hooks is not committed', async (t, { orm, titles, taken }) => {
+  const { post } = await startServer(t, { orm }, app => {
+    const write = { preHandler: async () => { await em().insert(Book, { title: 'Emma' }) } }
+    app.post('/header', write, async (_request, reply) => reply.header('x-title', 'Emma\nPersuasion').send('ok'))
+    app.post('/headers', write, async (_request, reply) => reply.header('set-cookie', ['a=b', 'c=d\n']).send({ ok: true }))
+    app.post('/object', write, async (_request, reply) => reply.type('text/plain').send({ ok: true }))
+    app.post('/number', { ...write, onSend: async () => 5 as any }, async () => 'ok')
+    app.post('/used', write, async () => {
+      const response = new Response('ok')
+      await response.text()
+      return response
+    })
+    app.post('/locked', write, async () => {
+      const stream = new Response('ok').body!
+      stream.getReader()
+      return stream
+    })
+    app.post('/failed', write, async () => {
+      const stream = Readable.from([])
+      stream.on('error', () => {}).destroy(new Error('no'))
+      await once(stream, 'close')
+      return stream
+    })
+  })
+  for (const path of ['/header', '/headers', '/object', '/number', '/used', '/locked', '/failed']) {
+    t.equal((await post(path)).status, 500, path)
+    t.strictSame(await titles(), [], path)
+    t.equal(taken(), 0, path)
+  }
+})
+
+onEachDatabase('one to a request that has only read is an error, too', async (t, { orm, taken }) => {
+  const { get } = await startServer(t, { orm }, app => {
+    const read = { preHandler: async () => { await em().count(Book) } }
+    app.get('/header', read, async (_request, reply) => reply.header('x-title', 'Emma\nPersuasion').send('ok'))
+    app.get('/object', read, async (_request, reply) => reply.type('text/plain').send({ ok: true }))
+    app.get('/well', read, async () => 'ok')
+  })
+  for (const [path, status] of [['/header', 500], ['/object', 500], ['/well', 200]] as const) {
+    t.equal((await get(path)).status, status, path)
+    t.equal(taken(), 0, path)
+  }
+})
+
+onEachDatabase('the status of a web Response counts', async (t, { orm, titles }) => {
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/:status', async request => {
+      const { status } = request.params as { status: string }
+      await em().insert(Book, { title: status })
+      return new Response('done', { status: Number(status), headers: { 'x-title': status } })
+    })
+  })
+  for (const status of [201, 409]) {
+    const response = await post(`/${status}`)
+    t.equal(response.status, status)
+    t.equal(response.headers.get('x-title'), String(status))
+  }
+  t.strictSame(await titles(), ['201'])
+})
+
+onEachDatabase('a file that does not exist does no harm to the process', async (t, { orm, taken }) => {
+  const { post, get } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      em().create(Book, { title: 'Emma' })
+      return createReadStream('/no/such/file')
+    })
+    app.get('/', async () => 'ok')
+  })
+  await post('/').then(response => t.equal(response.status, 500), error => t.match(error.cause.code, /UND_ERR_SOCKET/))
+  t.equal((await get('/')).status, 200)
+  t.equal(taken(), 0)
+})
+
+onPostgres('a stream that fails before the commit is not committed', async (t, { orm, titles, observe }) => {
+  const stream = new Readable({ read () {} })
+  const blocker = orm.em.fork()
+  await blocker.begin()
+  await blocker.execute('lock table book in access exclusive mode')
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      em().create(Book, { title: 'Emma' })
+      return stream
+    })
+  })
+  const response = get('/')
+  await until(async () => (await observe("select 1 from pg_stat_activity where query ~ '^(begin;)?insert' and wait_event_type = 'Lock' and datname = current_database()")).length === 1)
+  stream.destroy(new Error('no'))
+  await blocker.rollback()
+  t.match(await (await response).json(), { statusCode: 500, message: 'no' })
+  t.strictSame(await titles(), [])
+})
+
+onPostgres('a handler that replies during the rollback of its handlerTimeout does no harm to the process', async (t, { orm, titles }) => {
+  const rollingBack = Promise.withResolvers<void>()
+  const replied = Promise.withResolvers<unknown>()
+  orm.em.getEventManager().registerSubscriber({
+    async beforeTransactionRollback () {
+      rollingBack.resolve()
+      await replied.promise
+    }
+  })
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', { handlerTimeout: 100 }, (_request, reply) => {
+      em().insert(Book, { title: 'Emma' }).then(() => rollingBack.promise).then(() => reply.send('late')).then(replied.resolve, replied.resolve)
+    })
+  })
+  t.equal((await get('/')).status, 503)
+  t.notMatch(await replied.promise, Error)
+  t.strictSame(await titles(), [])
+})

@@ -1,0 +1,89 @@
+import { EventEmitter, once } from 'node:events'
+import { em } from '../../index.ts'
+import { Author, Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { startServer } from '../support/server.ts'
+
+onEachDatabase('a request that only reads begins nothing and sends one statement', async (t, { orm, sent }) => {
+  const author = await orm.em.fork().insert(Author, { name: 'Jane' })
+  await orm.em.fork().insert(Book, { title: 'Emma', author })
+  sent.length = 0
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => em().find(Book, { title: { $like: '%mm%' } }, { populate: ['author'], orderBy: { title: 'asc' }, limit: 10 }))
+    app.get('/count', async () => ({ count: await em().count(Book, { title: 'begin; commit' }) }))
+    app.get('/transactional', { config: { orm: { transaction: 'on-query' } } }, async () => em().find(Book, {}))
+  })
+  t.match(await (await get('/')).json(), [{ title: 'Emma', author: { name: 'Jane' } }])
+  t.equal(sent.length, 1, sent.join('\n'))
+  t.strictSame(await (await get('/count')).json(), { count: 0 })
+  t.equal(sent.length, 2, sent.join('\n'))
+  await get('/transactional')
+  t.match(sent.slice(2), ['begin', /^select/, 'commit'])
+})
+
+onPostgres('a handler that waits for something else between reads holds no connection', async (t, { orm, taken }) => {
+  const somethingElse = new EventEmitter()
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      const before = await em().count(Book)
+      somethingElse.emit('waiting', taken())
+      await once(somethingElse, 'done')
+      return { before, after: await em().count(Book) }
+    })
+  })
+  const waiting = once(somethingElse, 'waiting')
+  const response = get('/')
+  t.strictSame(await waiting, [0])
+  somethingElse.emit('done')
+  t.strictSame(await (await response).json(), { before: 0, after: 0 })
+})
+
+onPostgres('parallel reads of one request run in parallel, until it has begun to write', async (t, { orm, observe }) => {
+  // each read waits for a lock that only the test can give up, so all of them are seen to run at the same time
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => (await Promise.all([1, 2, 3].map(() => em().count(Book)))).length)
+  })
+  const blocker = await orm.em.fork({ useContext: false })
+  await blocker.begin()
+  await blocker.execute('lock table book in access exclusive mode')
+  const response = get('/')
+  const waiting = "select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+  let most = 0
+  while (most < 3) most = Math.max(most, (await observe(waiting))[0].n)
+  t.equal(most, 3)
+  await blocker.rollback()
+  t.equal(await (await response).text(), '3')
+})
+
+onEachDatabase('after the first write, the request reads what it has written, and nobody else does', async (t, { orm, titles, kind }) => {
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/', async () => {
+      await em().insert(Book, { title: 'Emma' })
+      const seenByOthers = await titles()
+      const books = await em().find(Book, {})
+      return { seenByOthers, seen: books.length }
+    })
+  })
+  t.strictSame(await (await post('/')).json(), { seenByOthers: [], seen: 1 }, kind)
+})
+
+onPostgres('reads go to a read replica, and writes to the primary', async (t, { another, titles }) => {
+  const replica = new URL(process.env.TEST_DATABASE_URL!)
+  replica.pathname = '/postgres' // has no book table: whatever is read there fails, which shows where it was read
+  const replicated = await another({ replicas: [{ clientUrl: replica.href, dbName: 'postgres' }] })
+  const { get, post } = await startServer(t, { orm: replicated }, app => {
+    app.get('/', async () => (await (em() as any).execute('select 1 as one')).length)
+    app.get('/books', async () => em().count(Book))
+    app.post('/', async () => {
+      await em().insert(Book, { title: 'Emma' })
+      return { count: await em().count(Book) }
+    })
+  })
+  t.equal((await get('/')).status, 200)
+  t.equal((await get('/books')).status, 500)
+  t.strictSame(await (await post('/')).json(), { count: 1 })
+  t.strictSame(await titles(), ['Emma'])
+
+  const onPrimary = await another({ replicas: [{ clientUrl: replica.href, dbName: 'postgres' }], preferReadReplicas: false })
+  const second = await startServer(t, { orm: onPrimary }, app => { app.get('/books', async () => em().count(Book)) })
+  t.equal(await (await second.get('/books')).text(), '1')
+})
