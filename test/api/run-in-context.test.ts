@@ -184,7 +184,7 @@ onPostgres('an aborted signal cancels the running query, rolls back and rejects 
       if (sql.startsWith('insert')) await em().insert(Book, { title: 'early' })
       await (em() as any).execute(sql)
     })
-    const activity = (): Promise<unknown[]> => observe(`select pid from pg_stat_activity where query in ('${sql.replaceAll("'", "''")}', 'begin;${sql.replaceAll("'", "''")}') and state = 'active' and wait_event is distinct from 'ClientRead'`)
+    const activity = (): Promise<unknown[]> => observe(`select pid from pg_stat_activity where datname = current_database() and query in ('${sql.replaceAll("'", "''")}', 'begin;${sql.replaceAll("'", "''")}') and state = 'active' and wait_event is distinct from 'ClientRead'`)
     await until(async () => (await activity()).length === 1)
     const before = performance.now()
     controller.abort(reason)

@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { em } from '../../index.ts'
 import { Book, onEachDatabase } from '../support/databases.ts'
+import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -125,7 +126,7 @@ onEachDatabase('a handler that goes on after its handlerTimeout writes nothing',
   answered.resolve()
   t.match(await finished.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET /slow has ended (rolledBack), which is too late for this: insert into' })
   t.strictSame(await titles(), [])
-})
+}, NEEDS_HANDLER_TIMEOUT)
 
 onEachDatabase('an error message shows no values', async (t, { orm }) => {
   const longer = Promise.withResolvers<any>()

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { afterCommit, em, runInContext } from '../../index.ts'
 import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -20,7 +21,7 @@ onPostgres('closing the app waits for what requests that have failed have left r
   await until(async () => (await observe(connections)).length === 0)
   t.strictSame(await observe('select title from book'), [])
   await orm.close()
-})
+}, NEEDS_HANDLER_TIMEOUT)
 
 onEachDatabase('closing the app waits for requests and for jobs, and refuses new ones', async (t, { orm, another, titles }) => {
   const own = await another()

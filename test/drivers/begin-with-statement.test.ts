@@ -185,7 +185,7 @@ onPostgres('a first statement that takes longer than pg\'s query_timeout is roll
   await blocker.execute('lock table book in access exclusive mode')
   await t.rejects(runInContext({ orm }, async () => {
     await t.rejects(write('lost'), /Query read timeout/)
-    t.equal((await observe("select 1 from pg_stat_activity where query like 'begin;insert%' and wait_event_type = 'Lock'")).length, 1, 'in this process only')
+    t.equal((await observe("select 1 from pg_stat_activity where datname = current_database() and query like 'begin;insert%' and wait_event_type = 'Lock'")).length, 1, 'in this process only')
     await blocker.rollback()
   }), { code: 'FST_ORM_TRANSACTION_FAILED' })
   await until(() => taken() === 0)

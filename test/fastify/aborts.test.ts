@@ -109,7 +109,7 @@ for (const [protocol, { server, open }] of Object.entries(CLIENTS)) {
         await until(() => taken() === 0)
         t.ok(performance.now() - before < 1000, `${stage}: ${Math.round(performance.now() - before)} ms`)
       }
-      const running = (sql: string): Promise<void> => until(async () => (await observe(`select 1 from pg_stat_activity where query in ('${sql}', 'begin;${sql}') and state = 'active' and pid <> pg_backend_pid()`)).length === 1)
+      const running = (sql: string): Promise<void> => until(async () => (await observe(`select 1 from pg_stat_activity where datname = current_database() and query in ('${sql}', 'begin;${sql}') and state = 'active' and pid <> pg_backend_pid()`)).length === 1)
 
       await abort('query', running('select pg_sleep(60)'), client.send('/query', method))
       t.ok(await late.query!.promise instanceof Error, 'the query was cancelled')

@@ -3,6 +3,7 @@ import { request as httpRequest, type ClientRequest } from 'node:http'
 import { Readable } from 'node:stream'
 import { em } from '../../index.ts'
 import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
 import { COMMITTING, delayCommits } from '../support/delayed-commits.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
@@ -45,10 +46,10 @@ onPostgres('an error that comes during the flush wins, and nothing is written', 
   const statuses = (await Promise.all([get('/object'), get('/string')])).map(({ status }) => status)
   t.strictSame(statuses, [503, 503], 'and the client does not wait for the statement that is still running')
   await blocker.rollback()
-  await until(async () => (await observe("select 1 from pg_stat_activity where state = 'idle in transaction' or (state = 'active' and query ~ '^(begin;)?insert')")).length === 0)
+  await until(async () => (await observe("select 1 from pg_stat_activity where datname = current_database() and (state = 'idle in transaction' or (state = 'active' and query ~ '^(begin;)?insert'))")).length === 0)
   t.strictSame(await titles(), [])
   await until(async () => taken() === 0)
-})
+}, NEEDS_HANDLER_TIMEOUT)
 
 for (const hook of ['onSend', 'preSerialization'] as const) {
   onEachDatabase(`an error that comes during a slow ${hook} hook of somebody else wins`, async (t, { orm, titles, taken }) => {
@@ -70,7 +71,7 @@ for (const hook of ['onSend', 'preSerialization'] as const) {
     t.strictSame([response.status, await response.json()], [503, { ok: false }])
     t.strictSame(await titles(), [])
     await until(() => taken() === 0)
-  })
+  }, NEEDS_HANDLER_TIMEOUT)
 }
 
 onEachDatabase('a stream that an error has overtaken is destroyed', async (t, { orm, titles, taken }) => {
@@ -89,7 +90,7 @@ onEachDatabase('a stream that an error has overtaken is destroyed', async (t, { 
   await until(() => payload.destroyed)
   t.strictSame(await titles(), [])
   await until(() => taken() === 0)
-})
+}, NEEDS_HANDLER_TIMEOUT)
 
 onPostgres('a handlerTimeout is answered while the request still waits for a connection', async (t, { another, taken, titles, sent }) => {
   const orm = await another({ pool: { min: 0, max: 1 } })
@@ -103,7 +104,7 @@ onPostgres('a handlerTimeout is answered while the request still waits for a con
   await until(async () => taken() === 0)
   t.notOk(sent.some(sql => sql.startsWith('insert')))
   t.strictSame(await titles(), [])
-})
+}, NEEDS_HANDLER_TIMEOUT)
 
 onPostgres('a write that comes during the commit is refused', async (t, { orm, observe, titles }) => {
   const release = await delayCommits(orm)

@@ -1,5 +1,6 @@
 import { em } from '../../index.ts'
 import { Book, onEachDatabase } from '../support/databases.ts'
+import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
 import { startServer } from '../support/server.ts'
 import { watchStrayErrors } from '../support/stray-errors.ts'
 import { until } from '../support/until.ts'
@@ -25,7 +26,7 @@ onEachDatabase('a handlerTimeout that is over while an error is rolled back harm
   await until(() => taken() === 0)
   t.strictSame(await titles(), [])
   await assertNoStrayErrors()
-})
+}, NEEDS_HANDLER_TIMEOUT)
 
 onEachDatabase('a handlerTimeout after a flush is nobody\'s hijacked reply, also if the response closes before the rollback has ended', async (t, { orm, titles, taken }) => {
   const closed = Promise.withResolvers<void>()
@@ -44,4 +45,4 @@ onEachDatabase('a handlerTimeout after a flush is nobody\'s hijacked reply, also
   await until(() => taken() === 0)
   t.strictSame(await titles(), [])
   t.strictSame(log.filter(({ msg }) => msg.includes('hijack')), [])
-})
+}, NEEDS_HANDLER_TIMEOUT)

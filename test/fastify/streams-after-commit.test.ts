@@ -2,6 +2,7 @@ import type { SqlEntityManager } from '@mikro-orm/sql'
 import { PassThrough, Readable } from 'node:stream'
 import { beforeCommit, em, runInContext } from '../../index.ts'
 import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
 import { startServer } from '../support/server.ts'
 import { watchStrayErrors } from '../support/stray-errors.ts'
 import { until } from '../support/until.ts'
@@ -62,7 +63,7 @@ onEachDatabase('so does a handlerTimeout that is over by then', async (t, { orm,
   t.equal((await titles()).length, 3)
   t.equal(taken(), 0)
   await assertNoStrayErrors()
-})
+}, NEEDS_HANDLER_TIMEOUT)
 
 onEachDatabase('where nothing was written, it is an error like any other', async (t, { orm }) => {
   const { get } = await startServer(t, { orm }, app => {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { em } from '../../index.ts'
 import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { NEEDS_HANDLER_TIMEOUT, NEEDS_HEADER_ERRORS } from '../support/fastify-features.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -48,7 +49,7 @@ onEachDatabase('one to a request that has only read is an error, too', async (t,
     t.equal((await get(path)).status, status, path)
     t.equal(taken(), 0, path)
   }
-})
+}, NEEDS_HEADER_ERRORS)
 
 onEachDatabase('the status of a web Response counts', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
@@ -115,4 +116,4 @@ onPostgres('a handler that replies during the rollback of its handlerTimeout doe
   t.equal((await get('/')).status, 503)
   t.notMatch(await replied.promise, Error)
   t.strictSame(await titles(), [])
-})
+}, NEEDS_HANDLER_TIMEOUT)

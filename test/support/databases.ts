@@ -48,14 +48,19 @@ export interface TestDatabase {
 
 type Run = (t: Test, database: TestDatabase) => Promise<void>
 
-/** Runs a test on SQLite and on PostgreSQL, on an empty database each. */
-export function onEachDatabase (name: string, run: Run): void {
-  onSqlite(name, run)
-  onPostgres(name, run)
+interface Options {
+  /** Why it is not run. */
+  skip?: string | false
 }
 
-export function onSqlite (name: string, run: Run): void {
-  t.test(`${name} (SQLite)`, async t => {
+/** Runs a test on SQLite and on PostgreSQL, on an empty database each. */
+export function onEachDatabase (name: string, run: Run, options?: Options): void {
+  onSqlite(name, run, options)
+  onPostgres(name, run, options)
+}
+
+export function onSqlite (name: string, run: Run, { skip = false }: Options = {}): void {
+  t.test(`${name} (SQLite)`, { skip }, async t => {
     const sent: string[] = []
     const dbName = join(t.testdir({}), 'test.sqlite')
     await withDatabase(t, run, {
@@ -77,8 +82,8 @@ export function onSqlite (name: string, run: Run): void {
   })
 }
 
-export function onPostgres (name: string, run: Run): void {
-  t.test(`${name} (PostgreSQL)`, { skip: withoutPostgres }, async t => {
+export function onPostgres (name: string, run: Run, { skip = false }: Options = {}): void {
+  t.test(`${name} (PostgreSQL)`, { skip: skip || withoutPostgres }, async t => {
     const sent: string[] = []
     const pools: pg.Pool[] = []
     const { url, query } = await freshDatabase()
