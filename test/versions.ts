@@ -30,7 +30,8 @@ const copy = mkdtempSync(join(tmpdir(), 'fastify-context-orm-versions-'))
 process.once('exit', () => rmSync(copy, { recursive: true, force: true }))
 const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
 for (const file of tracked.split('\0')) if (file !== '' && existsSync(join(root, file))) cpSync(join(root, file), join(copy, file))
-rmSync(join(copy, 'test/installation.test.ts')) // is about the lock file of this checkout
+// these look at this checkout itself, and tell nothing of a version
+for (const name of ['installation', 'readme']) rmSync(join(copy, `test/${name}.test.ts`))
 // MikroORM's packages ask for one another in exactly their own version, and the newest of each are not always of one
 const { '@mikro-orm/core': core, '@mikro-orm/sql': sql } = versions
 writeFileSync(join(copy, 'package.json'), JSON.stringify({
@@ -40,7 +41,7 @@ writeFileSync(join(copy, 'package.json'), JSON.stringify({
 }, null, 2))
 run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'])
 
-run('npm', ['test', '--', '--disable-coverage', ...(chosen.length > 0 ? chosen : ['--quick'])])
+run('npm', ['test', '--', '--disable-coverage', '--quick', ...chosen])
 
 function newestOf (name: string, range: string): string {
   return ([] as string[]).concat(JSON.parse(view(`${name}@${range}`, 'version', '--json'))).at(-1)!
