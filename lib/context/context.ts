@@ -12,6 +12,7 @@ import type { OrmSource } from '../options/orm-source.ts'
 import { hooksOfIndependentTransaction } from './independent-hooks.ts'
 import { Settlement, type Ending } from './settlement.ts'
 import type { Savepoint } from '../transaction/savepoint.ts'
+import { outsideTransactions } from '../mikro-orm/internals.ts'
 import { RunningContext, type RunnableContext } from './running-contexts.ts'
 import { currentSandbox, type SandboxOfContexts } from './sandboxes.ts'
 import { DatabaseScope, type ScopeOwner } from './database-scope.ts'
@@ -400,10 +401,3 @@ function openParent (): Context | undefined {
   while (context?.ending !== undefined) context = context.parent
   return context
 }
-
-/** MikroORM's transaction context has no public way out; one of a name that nobody asks for hides the outer one. */
-function outsideTransactions<T> (callback: () => T): T {
-  return TransactionContext.create(NO_ENTITY_MANAGER, callback)
-}
-
-const NO_ENTITY_MANAGER = { name: undefined, _id: 0 } as unknown as EntityManager

@@ -1,4 +1,5 @@
-import type { MikroORM } from '@mikro-orm/core'
+import { TransactionContext, type MikroORM } from '@mikro-orm/core'
+import type { AsyncLocalStorage } from 'node:async_hooks'
 import { requireMethods } from '../drivers/internals.ts'
 
 /**
@@ -11,6 +12,7 @@ type Used = readonly [owner: string, of: (orm: MikroORM) => object, methods: rea
 
 export const USED_OF_MIKRO_ORM: readonly Used[] = [
   ['EntityManager', orm => orm.em, ['getContext', 'getTransactionContext', 'setTransactionContext', 'resetTransactionContext', 'setSessionContext', 'clearSessionContext']],
+  ['TransactionContext.storage', () => transactionStorage(), ['run']],
   ['UnitOfWork', orm => orm.em.getUnitOfWork(false), [
     'getIdentityMap', 'getPersistStack', 'getRemoveStack', 'getOrphanRemoveStack', 'getChangeSets', 'getCollectionUpdates', 'getExtraUpdates',
     'computeChangeSets', 'postCommitCleanup', 'persist', 'remove', 'clear'
@@ -28,4 +30,16 @@ export const USED_OF_MIKRO_ORM: readonly Used[] = [
 /** Throws `FST_ORM_UNSUPPORTED` if that version of MikroORM lacks what is used of it. */
 export function checkMikroOrm (orm: MikroORM): void {
   for (const [owner, of, methods] of USED_OF_MIKRO_ORM) requireMethods(owner, of(orm), methods)
+}
+
+/**
+ * Runs `callback` in no transaction of MikroORM's. `TransactionContext` has no public way out: one of another EntityManager hides
+ * those around it in 7.2.1, and no longer does in 7.2.5.
+ */
+export function outsideTransactions<T> (callback: () => T): T {
+  return transactionStorage().run(undefined, callback)
+}
+
+function transactionStorage (): AsyncLocalStorage<TransactionContext | undefined> {
+  return (TransactionContext as unknown as { storage: AsyncLocalStorage<TransactionContext | undefined> }).storage
 }
