@@ -12,7 +12,7 @@ type Used = readonly [owner: string, of: (orm: MikroORM) => object, methods: rea
 
 export const USED_OF_MIKRO_ORM: readonly Used[] = [
   ['EntityManager', orm => orm.em, ['getContext', 'getTransactionContext', 'setTransactionContext', 'resetTransactionContext', 'setSessionContext', 'clearSessionContext']],
-  ['TransactionContext.storage', () => transactionStorage(), ['run']],
+  ['TransactionContext.storage', () => transactionStorage() ?? {}, ['run']],
   ['UnitOfWork', orm => orm.em.getUnitOfWork(false), [
     'getIdentityMap', 'getPersistStack', 'getRemoveStack', 'getOrphanRemoveStack', 'getChangeSets', 'getCollectionUpdates', 'getExtraUpdates',
     'computeChangeSets', 'postCommitCleanup', 'persist', 'remove', 'clear'

@@ -3,6 +3,7 @@ import { SqlEntityManager } from '@mikro-orm/sqlite'
 import { em, runInContext } from '../../index.ts'
 import { hasPendingChanges } from '../../lib/mikro-orm/pending-changes.ts'
 import { Author, Book, onSqlite, type Orm } from '../support/databases.ts'
+import { MIXED_VERSIONS } from '../support/mixed-versions.ts'
 import { startServer } from '../support/server.ts'
 
 // What is not seen here would be lost. So what MikroORM's own flush writes is the measure, for many changes by chance to
@@ -159,7 +160,7 @@ onSqlite('every change that a flush would write is seen, and without side effect
   }
   t.ok(idle > ROUNDS / 4, `${idle} of them were idle`)
   t.strictSame(names.filter(name => !written.has(name)), ['a date in place', 'an entity that is persisted again', 'a reference'], 'MikroORM writes all others')
-})
+}, MIXED_VERSIONS)
 
 onSqlite('a value that cannot be written fails the reply as it fails a flush', async (t, { another, taken }) => {
   class Amount extends Type<number, number> {
