@@ -10,6 +10,9 @@ export const NEEDS_HANDLER_TIMEOUT = needs(hasHandlerTimeout, 'handlerTimeout')
 /** An older one throws where nobody can catch it when Node refuses a header. */
 export const NEEDS_HEADER_ERRORS = needs(hasHandlerTimeout, 'an answer to headers that cannot be sent')
 
+/** An older one takes Node's only, and throws where nobody can catch it. */
+export const takesOtherWebStreams: boolean = hasHandlerTimeout
+
 function needs (isThere: boolean, what: string): { skip: string | false } {
   return { skip: !isThere && `Fastify ${version} has no ${what}` }
 }
