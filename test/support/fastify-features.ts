@@ -10,8 +10,11 @@ export const NEEDS_HANDLER_TIMEOUT = needs(hasHandlerTimeout, 'handlerTimeout')
 /** An older one throws where nobody can catch it when Node refuses a header. */
 export const NEEDS_HEADER_ERRORS = needs(hasHandlerTimeout, 'an answer to headers that cannot be sent')
 
-/** Of web streams, an older one takes Node's only, and sends no trailers after them. */
-export const knowsWebStreams: boolean = hasHandlerTimeout
+/** An older one takes Node's web streams only. */
+export const takesOtherWebStreams: boolean = hasHandlerTimeout
+
+/** An older one ends the response with the stream, and does not wait for the trailers. */
+export const waitsForTrailers: boolean = hasHandlerTimeout
 
 function needs (isThere: boolean, what: string): { skip: string | false } {
   return { skip: !isThere && `Fastify ${version} has no ${what}` }
