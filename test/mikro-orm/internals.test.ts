@@ -1,3 +1,4 @@
+import { TransactionContext } from '@mikro-orm/core'
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
 import { checkKysely, USED_OF_EXECUTOR, USED_OF_KYSELY } from '../../lib/drivers/internals.ts'
 import { checkMikroOrm, USED_OF_MIKRO_ORM } from '../../lib/mikro-orm/internals.ts'
@@ -17,6 +18,17 @@ onEachDatabase('each method of MikroORM that is used and not published is there,
     }
   }
   t.doesNotThrow(() => checkMikroOrm(orm))
+})
+
+onEachDatabase('and so is the storage of transactions, if that is elsewhere', async (t, { orm }) => {
+  const holder = TransactionContext as unknown as { storage?: unknown }
+  const { storage } = holder
+  holder.storage = undefined
+  try {
+    t.throws(() => checkMikroOrm(orm), { code: 'FST_ORM_UNSUPPORTED', message: 'TransactionContext.storage.run()' })
+  } finally {
+    holder.storage = storage
+  }
 })
 
 onEachDatabase('the same of Kysely', async (t, { orm }) => {
