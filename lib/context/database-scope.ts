@@ -42,7 +42,7 @@ export class DatabaseScope implements EntityManagerScope {
   readonly #transaction: DeferredTransaction
   readonly #kysely: DeferredKysely
   readonly #isTransactional: boolean
-  /** Of what MikroORM runs by itself. */
+  /** Cancels the statements that MikroORM runs by itself, where it does. */
   readonly #cancelOthers: (() => void) | undefined
   readonly #schema: string | undefined
   #hasOwnSettings: boolean

@@ -49,7 +49,7 @@ const innerMethods = {
 
 export async function runTransactional (em: EntityManager, scope: EntityManagerScope, ...[callback, options = {}]: Transactional): Promise<unknown> {
   const { propagation = TransactionPropagation.NESTED } = options
-  if (ON_ITS_OWN.includes(propagation)) return await runIndependently(em, scope, callback, options)
+  if (isIndependent(propagation)) return await runIndependently(em, scope, callback, options)
   const run = (): Promise<unknown> => (
     inherited(em).transactional.call(em, inner => scope.runInside(inner, () => callback(inside(inner, scope))), options)
   )

@@ -3,6 +3,7 @@ import Fastify from 'fastify'
 /** What Fastify has learnt since 5.0, which is the lowest version that the plugin takes: tests of it are skipped by name. */
 
 const { version } = Fastify()
+/** Can be asked for. The others came before it or with it, and cannot. */
 const hasHandlerTimeout = 'FST_ERR_HANDLER_TIMEOUT' in Fastify.errorCodes
 
 export const NEEDS_HANDLER_TIMEOUT = needs(hasHandlerTimeout, 'handlerTimeout')
