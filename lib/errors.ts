@@ -1,12 +1,21 @@
-import createError, { type FastifyError } from '@fastify/error'
+import createFastifyError, { type FastifyError } from '@fastify/error'
 import { DriverException } from '@mikro-orm/core'
 
 /**
- * Every error of this package. Each message says what was expected, what came, and what to do; the README's table is
- * checked against this list.
+ * Every error of this package. Each message says what was expected, what came, and what to do. Each has a section in
+ * docs/reference/errors.md, which the tests check.
  */
 
-type ErrorConstructor<Args extends unknown[]> = new (...args: Args) => FastifyError
+type ErrorConstructor<Args extends unknown[]> = new (...args: Args) => FastifyError & { help: string }
+
+const REFERENCE = 'https://github.com/fastify-context-orm/fastify-context-orm/blob/HEAD/docs/reference/errors.md'
+
+/** The log shows `help` beside the error. In the message, the address would be longer than what it says. */
+function createError<Args extends unknown[]> (...args: Parameters<typeof createFastifyError>): ErrorConstructor<Args> {
+  const Constructor = createFastifyError(...args)
+  Object.assign(Constructor.prototype, { help: `${REFERENCE}#${args[0].toLowerCase()}` })
+  return Constructor as unknown as ErrorConstructor<Args>
+}
 
 /** Passed as the last argument, it becomes the error's `cause`. */
 interface Cause { cause: unknown }
@@ -23,7 +32,7 @@ class StatementError extends DriverException {
   set statusCode (_statusCode: unknown) {}
 }
 
-const STATEMENT_ERROR = StatementError as unknown as Parameters<typeof createError>[3]
+const STATEMENT_ERROR = StatementError as unknown as Parameters<typeof createFastifyError>[3]
 
 /** where, option, what it takes, what it got */
 export const FST_ORM_BAD_OPTION: ErrorConstructor<[string, string, string, string]> = createError(
@@ -34,7 +43,7 @@ export const FST_ORM_UNSUPPORTED: ErrorConstructor<[string, string]> = createErr
   'FST_ORM_UNSUPPORTED', 'fastify-context-orm needs %s, which %s does not have. It works with MikroORM 7.2, tested from 7.2.0 to 7.2.5: install one of these, or a newer fastify-context-orm', 500)
 
 export const FST_ORM_ALREADY_REGISTERED: ErrorConstructor<[]> = createError(
-  'FST_ORM_ALREADY_REGISTERED', 'fastify-context-orm is registered here already: once, for the app or for a scope of its own. Several databases go into an array: { orm: [main, reporting] }', 500)
+  'FST_ORM_ALREADY_REGISTERED', 'fastify-context-orm is already registered here: register it once, for the app or for one scope. Several databases go into an array: { orm: [main, reporting] }', 500)
 
 /** what was asked for, why there is no context, what to do */
 export const FST_ORM_NO_CONTEXT: ErrorConstructor<[string, string, string]> = createError(
@@ -42,7 +51,7 @@ export const FST_ORM_NO_CONTEXT: ErrorConstructor<[string, string, string]> = cr
 
 /** name, known names */
 export const FST_ORM_UNKNOWN_DATABASE: ErrorConstructor<[string, string]> = createError(
-  'FST_ORM_UNKNOWN_DATABASE', 'There is no database "%s" here: a database goes by the contextName of its MikroORM, and the known ones are %s', 500)
+  'FST_ORM_UNKNOWN_DATABASE', 'There is no database "%s" here: the name of a database is the contextName of its MikroORM, and the known ones are %s', 500)
 
 /** context, how it ended, statement */
 export const FST_ORM_CONTEXT_ENDED: ErrorConstructor<[string, string, string]> = createError(
@@ -54,11 +63,15 @@ export const FST_ORM_READ_ONLY: ErrorConstructor<[string, string]> = createError
 
 /** context, what failed; cause: its error */
 export const FST_ORM_TRANSACTION_FAILED: ErrorConstructor<[string, string, Cause]> = createError(
-  'FST_ORM_TRANSACTION_FAILED', '%s sends and commits nothing more, since this has failed in its transaction: %s (see the cause). Run what may fail in em.transactional(), which rolls back to a savepoint, or reply with an error', 500, STATEMENT_ERROR)
+  'FST_ORM_TRANSACTION_FAILED', '%s sends and commits nothing more, because this has failed in its transaction: %s (see the cause). Run what may fail in em.transactional(), which rolls back to a savepoint, or reply with an error', 500, STATEMENT_ERROR)
 
 /** context, statement */
 export const FST_ORM_TRANSACTION_COMMAND: ErrorConstructor<[string, string]> = createError(
   'FST_ORM_TRANSACTION_COMMAND', '%s begins and ends its transaction itself, and did not send this: %s. Use commit(), rollback() or em.transactional(), which keep the EntityManager and the hooks in step', 500, STATEMENT_ERROR)
+
+/** context, statement */
+export const FST_ORM_IMPLICIT_COMMIT: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_IMPLICIT_COMMIT', '%s did not send this, because the database would commit before it by itself: %s. Run it before the first write, or outside of the context. What locks tables runs outside always, and so does everything of the kind in a sandbox', 500, STATEMENT_ERROR)
 
 /** context, what cannot be done, what to do */
 export const FST_ORM_TRANSACTION_OPEN: ErrorConstructor<[string, string, string]> = createError(
@@ -84,17 +97,25 @@ export const FST_ORM_STREAM_TIMEOUT: ErrorConstructor<[string, string, string]> 
 export const FST_ORM_PARTIAL_COMMIT: ErrorConstructor<[string, string, string, Cause]> = createError(
   'FST_ORM_PARTIAL_COMMIT', '%s is committed in part: %s committed, %s did not (see the cause). Databases commit one after the other, and what has committed cannot be taken back', 500)
 
+/** context, why; cause: what it failed with */
+export const FST_ORM_NOT_RETRIABLE: ErrorConstructor<[string, string, Cause]> = createError(
+  'FST_ORM_NOT_RETRIABLE', '%s has failed because of others (see the cause), and cannot be run again: %s', 503)
+
+/** context, entity */
+export const FST_ORM_FOREIGN_CHANGE: ErrorConstructor<[string, string]> = createError(
+  'FST_ORM_FOREIGN_CHANGE', '%s has retry, and has changed %s, which was loaded outside of this attempt: the change would be lost, or made again by the next attempt. Load inside what is changed inside', 500)
+
 /** cause: what failed. A host may be a URL with a password, and is not for everybody who sees the message. */
 export const FST_ORM_SWITCH_FAILED: ErrorConstructor<[Cause]> = createError(
   'FST_ORM_SWITCH_FAILED', 'switchTo() cannot connect (see the cause), and the database stays where it is', 500)
 
 /** what was to begin */
 export const FST_ORM_CLOSING: ErrorConstructor<[string]> = createError(
-  'FST_ORM_CLOSING', '%s begins nothing new: the app that uses the database is closing. Stop what begins work before app.close(), in a preClose hook', 503)
+  'FST_ORM_CLOSING', '%s cannot begin: the app that uses the database is closing, or has closed it. Stop what begins work in a preClose hook', 503)
 
 /** context, milliseconds */
 export const FST_ORM_CLOSE_TIMEOUT: ErrorConstructor<[string, string]> = createError(
-  'FST_ORM_CLOSE_TIMEOUT', '%s was still running %s ms after app.close(), and is aborted and rolled back. Give it a signal to end by, or raise closeTimeout', 503)
+  'FST_ORM_CLOSE_TIMEOUT', '%s was still running %s ms after app.close(), and was aborted and rolled back. Give it a signal that ends it, or raise closeTimeout', 503)
 
 /** who, database, why there is none, what to do */
 export const FST_ORM_SANDBOX_TAKEN: ErrorConstructor<[string, string, string, string]> = createError(
@@ -102,7 +123,7 @@ export const FST_ORM_SANDBOX_TAKEN: ErrorConstructor<[string, string, string, st
 
 /** context, database, databases of the sandbox */
 export const FST_ORM_SANDBOX_DATABASE: ErrorConstructor<[string, string, string]> = createError(
-  'FST_ORM_SANDBOX_DATABASE', '%s uses the database "%s", which its sandbox does not have: it has %s. Pass all that the test uses: createSandbox([main, reporting])', 500, STATEMENT_ERROR)
+  'FST_ORM_SANDBOX_DATABASE', '%s uses the database "%s", which its sandbox does not have: it has %s. Pass all databases that the test uses: createSandbox([main, reporting])', 500, STATEMENT_ERROR)
 
 /** who, who has the connection, why that leads nowhere */
 export const FST_ORM_SANDBOX_WAIT: ErrorConstructor<[string, string, string]> = createError(

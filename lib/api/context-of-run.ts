@@ -2,7 +2,7 @@ import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger } from 'fastify'
 import { Context } from '../context/context.ts'
 import type { DatabaseSet } from '../context/database-set.ts'
-import type { ContextDescription } from '../context/events.ts'
+import type { ContextDescription } from '../context/context-description.ts'
 import type { RunSettings, TransactionOptions } from '../options/options.ts'
 import type { OrmSource } from '../options/orm-source.ts'
 
@@ -22,17 +22,19 @@ export class ContextOfRun extends Context {
   readonly warnHeldMs: number
   readonly streamTimeout: number
 
-  constructor (databases: DatabaseSet, { name, signal, ...options }: RunSettings, parent: Context | undefined) {
+  constructor (databases: DatabaseSet, settings: RunSettings, parent: Context | undefined) {
+    const { name, signal, after, transaction, isolationLevel, readOnly, replica } = settings
     super(databases)
     this.name = name
-    this.options = options
+    this.options = { transaction, isolationLevel, readOnly, replica }
     this.#signal = signal
     this.log = parent?.log
     this.warnHeldMs = parent?.warnHeldMs ?? Infinity
     this.streamTimeout = parent?.streamTimeout ?? Infinity
-    this.description = { kind: parent === undefined ? 'run' : 'branch', name, requestId: parent?.description.requestId }
+    this.description = { id: this.id, kind: parent === undefined ? 'run' : 'branch', name, requestId: parent?.description.requestId }
     this.#branchOf = parent?.databases === databases ? parent : undefined
     this.beforeCommit = this.#branchOf?.beforeCommit
+    if (after !== undefined) this.freshness.require(databases.tokens.read(after))
   }
 
   /** Runs `fn` in the context, which it ends: by then, or when the signal is aborted. */
@@ -67,10 +69,12 @@ export class ContextOfRun extends Context {
   async #settleWith<T> (fn: () => T | Promise<T>): Promise<T> {
     try {
       const result = await fn()
+      this.attempts?.assertOwnChanges()
       await this.commit('return')
       if (!this.isAborted) return result
     } catch (error) {
       await this.rollback('throw', error)
+      this.attempts?.noteFailure()
       if (!this.isAborted) throw error
     }
     return await this.#aborted.promise

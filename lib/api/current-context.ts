@@ -1,6 +1,10 @@
 import type { CommitHook } from '../context/commit-hooks.ts'
+import type { ContextView } from '../context/context-view.ts'
 import { currentContext, type Context } from '../context/context.ts'
+import { runningContexts } from '../context/running-contexts.ts'
 import { FST_ORM_NO_CONTEXT } from '../errors.ts'
+import { checkHookOptions } from '../options/checks.ts'
+import type { HookOptions } from '../options/options.ts'
 import type { ContextEntityManager, DatabaseName, NamedEntityManager } from '../options/types.ts'
 
 /** What code asks of the context that it runs in, wherever it is. */
@@ -18,22 +22,26 @@ export function em (name?: string): unknown {
 }
 
 /**
- * Flushes and commits now what the current context has done so far, on all its databases or on the one of that name; the
- * next write begins a new transaction. If it fails, everything is rolled back and the EntityManager is empty.
+ * Flushes and commits what the current context has done so far: on all of its databases, or on the one of that name. The next
+ * write begins a new transaction. If it fails, everything is rolled back, and the EntityManager is empty.
+ *
+ * Resolves with a token for what the context has committed, if the plugin has the option `replicas`: whoever has it reads
+ * no less, such as the job of a queue, by `runInContext({ after: token }, …)`.
  *
  * Throws `FST_ORM_TRANSACTION_OPEN` while an `em.transactional()` or `atomic()` is running, `FST_ORM_CONTEXT_ENDED`,
  * `FST_ORM_NO_CONTEXT`, and what the flush and the database throw.
  */
-export async function commit (name?: DatabaseName): Promise<void> {
+export async function commit (name?: DatabaseName): Promise<string | undefined> {
   const context = contextFor('commit()')
   await context.commitNow('commit()', name === undefined ? undefined : context.scope(name))
+  return context.token
 }
 
 /**
- * Rolls back what the current context has done since it began, or since its last `commit()`, on all its databases or on
- * the one of that name, and drops the changes that are not flushed. The EntityManager is empty then, and can be used.
+ * Rolls back what the current context has done since it began, or since its last `commit()`: on all of its databases, or on the
+ * one of that name. Changes that are not flushed are dropped. After that, the EntityManager is empty and can be used.
  *
- * Throws as `commit()` does. In a context that has been rolled back it does nothing.
+ * Throws what `commit()` throws. In a context that was rolled back, it does nothing.
  */
 export async function rollback (name?: DatabaseName): Promise<void> {
   const context = contextFor('rollback()')
@@ -41,30 +49,53 @@ export async function rollback (name?: DatabaseName): Promise<void> {
 }
 
 /**
- * Calls `hook` before the current context commits, inside its transaction: what it writes is committed with the rest,
- * and if it throws, everything is rolled back. Hooks run in the order in which they were registered, each awaited, once.
- * One that was registered inside an `em.transactional()` that rolls back is dropped.
+ * Calls `hook` before the current context commits, inside its transaction. What it writes is committed with the rest, and if it
+ * throws, everything is rolled back. Hooks run once, in the order in which they were registered, and each is awaited. If an
+ * `em.transactional()` rolls back, the hooks that were registered inside it are dropped.
  */
 export function beforeCommit (hook: CommitHook): void {
   contextFor('beforeCommit()').addHook('beforeCommit', hook)
 }
 
 /**
- * Calls `hook` after the current context has committed (also if it turns out that it had nothing to write), and before
- * the reply is sent. The context has ended by then, unless it was committed by hand: it reads, and what is to be written
- * gets a context of its own, `runInContext(() => …)`. If it throws, that is logged, and changes nothing. Otherwise as
- * `beforeCommit()`.
+ * Calls `hook` after the current context has committed (also if it had nothing to write), and before the reply is sent. Unless it
+ * was committed by hand, the context has ended then: read with `em()`, and write in a `runInContext()`. If the hook throws, the
+ * error is logged, and the reply goes out. Order and number of calls are as for `beforeCommit()`.
+ *
+ * With `{ wait: false }`, nobody waits for the hook: the reply is sent at once, and `app.close()` waits for it instead.
  */
-export function afterCommit (hook: CommitHook): void {
-  contextFor('afterCommit()').addHook('afterCommit', hook)
+export function afterCommit (hook: CommitHook, options: HookOptions = {}): void {
+  const context = contextFor('afterCommit()')
+  checkHookOptions('afterCommit()', options)
+  context.addHook('afterCommit', hook, options)
 }
 
 /**
- * Calls `hook` after the current context, or the `em.transactional()` that it is registered in, has rolled back. It is
- * not called if a commit fails in a way that may have left something committed. Otherwise as `afterCommit()`.
+ * Calls `hook` after the current context has rolled back, or the `em.transactional()` in which it was registered. It is not called
+ * if a commit fails and something may be committed all the same. Otherwise as for `afterCommit()`.
  */
 export function afterRollback (hook: CommitHook): void {
   contextFor('afterRollback()').addHook('afterRollback', hook)
+}
+
+/**
+ * The current context, for those who look at it: what it is, what it holds and waits for, and what it has done so far. It is always as it
+ * is at the moment, and the same object as events have for the same context.
+ *
+ * Throws `FST_ORM_NO_CONTEXT` outside a context.
+ */
+export function context (): ContextView {
+  const current = contextFor('context()')
+  current.assertWanted('context()')
+  return current.view
+}
+
+/**
+ * All contexts of the process that have used a database and are not settled yet, for those who look at them: who holds a connection, and
+ * who waits for one.
+ */
+export function contexts (): ContextView[] {
+  return runningContexts(() => true).flatMap(({ view }) => view ?? [])
 }
 
 /**
@@ -74,8 +105,8 @@ export function afterRollback (hook: CommitHook): void {
 export function contextFor (what: string): Context {
   const context = currentContext()
   if (context === undefined) {
-    throw new FST_ORM_NO_CONTEXT(what, 'this is not below a request that has come to the onRequest hook of fastify-context-orm',
-      'Call it later in a request, or inside runInContext(). If it is in a route, that lies outside of the scope in which fastify-context-orm is registered (encapsulation): register it at the root, or wrap the plugin that registers it in fastify-plugin')
+    throw new FST_ORM_NO_CONTEXT(what, 'no request that has reached the onRequest hook of fastify-context-orm is being handled here',
+      'Call it later in a request, or inside runInContext(). If it is in a route, the plugin is registered in another scope (encapsulation): register it at the root, or wrap the plugin that registers it in fastify-plugin')
   }
   return context
 }

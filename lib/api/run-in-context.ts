@@ -5,16 +5,17 @@ import { checkRunOptions } from '../options/checks.ts'
 import type { RunOptions } from '../options/options.ts'
 import { show } from '../util/show.ts'
 import { ContextOfRun } from './context-of-run.ts'
-
-type Work<T> = () => T | Promise<T>
+import { runAttempts } from './run-attempts.ts'
+import type { Work } from './work.ts'
 
 /**
- * Opens a context of its own, runs `fn` in it, flushes and commits when it returns, rolls back when it throws, and
- * resolves with what `fn` returned, after the commit. Inside another context it works on the same databases, with
- * EntityManagers and connections of its own: how it ends is none of the other's business.
+ * Opens a new context and runs `fn` in it. Flushes and commits when `fn` returns, and rolls back when it throws. Resolves after the
+ * commit, with what `fn` returned. Inside another context it uses the same databases, but with its own EntityManagers and
+ * connections, and it ends independently of the other context.
  *
- * Throws what `fn`, the flush and the commit throw, the reason of the signal when that is aborted, and
- * `FST_ORM_NO_CONTEXT` (no `orm`, and no context around) and `FST_ORM_BAD_OPTION`.
+ * Throws what `fn`, the flush and the commit throw, the reason of the signal when that is aborted,
+ * `FST_ORM_NO_CONTEXT` (without `orm` outside of any context) and `FST_ORM_BAD_OPTION`. With `retry`, also `FST_ORM_NOT_RETRIABLE` and
+ * `FST_ORM_FOREIGN_CHANGE`.
  */
 export function runInContext<T> (fn: Work<T>): Promise<T>
 export function runInContext<T> (options: RunOptions, fn: Work<T>): Promise<T>
@@ -29,6 +30,8 @@ export async function runInContext<T> (...args: [Work<T>] | [RunOptions, Work<T>
   }
   // what is running may still need branches of its own to come to its end
   if (databases.isClosing && parent?.ending !== undefined && !parent.isRunning) throw new FST_ORM_CLOSING(settings.name)
-  if (databases.beforeContext !== undefined) await databases.beforeContext()
-  return await new ContextOfRun(databases, settings, parent).complete(fn)
+  return await runAttempts(settings.retry, async () => {
+    if (databases.beforeContext !== undefined) await databases.beforeContext()
+    return new ContextOfRun(databases, settings, parent)
+  }, fn, settings.signal)
 }

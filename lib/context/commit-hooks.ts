@@ -10,18 +10,25 @@ export interface RegisteredHook {
   hook: CommitHook
   /** Where it was registered: the innermost savepoint of each database. */
   savepoints: Savepoint[]
+  /** By what is part of a commit, such as a subscriber of MikroORM's. */
+  isOfCommit: boolean
 }
 
 /** The hooks that wait for a commit or a rollback, in the order in which they were registered. */
 export class CommitHooks {
   #registered: RegisteredHook[] = []
+  #unawaited: Set<Promise<void>> | undefined
 
-  get isEmpty (): boolean {
-    return this.#registered.length === 0
+  get count (): number {
+    return this.#registered.length
   }
 
-  add (kind: HookKind, hook: CommitHook, savepoints: Savepoint[] = []): void {
-    this.#registered.push({ kind, hook, savepoints })
+  get isEmpty (): boolean {
+    return this.count === 0
+  }
+
+  add (kind: HookKind, hook: CommitHook, savepoints: Savepoint[] = [], isOfCommit = false): void {
+    this.#registered.push({ kind, hook, savepoints, isOfCommit })
   }
 
   /** Also those that are registered meanwhile. The first that throws is the last. Resolves with whether there were any. */
@@ -42,11 +49,19 @@ export class CommitHooks {
     await runHooks('afterRollback', this.takeAll(), onError)
   }
 
-  /** For whoever knows what has become of what they wait for; they wait no longer. */
+  /** Removes and returns all hooks, for a caller that knows how the transaction has ended. */
   takeAll (): RegisteredHook[] {
     const all = this.#registered
     this.#registered = []
     return all
+  }
+
+  /** The same for a commit that has begun when there were `count`: what others have registered since is about the next transaction. */
+  takeThoseOfCommit (count: number): RegisteredHook[] {
+    const all = this.takeAll()
+    const isOfNext = ({ isOfCommit }: RegisteredHook, index: number): boolean => index >= count && !isOfCommit
+    this.#registered = all.filter(isOfNext)
+    return all.filter((hook, index) => !isOfNext(hook, index))
   }
 
   /** Drops what was registered inside the savepoint, and runs what waited for its rollback. */
@@ -54,7 +69,7 @@ export class CommitHooks {
     const isGone = ({ savepoints }: RegisteredHook): boolean => savepoints.some(inner => inner.isWithin(savepoint))
     const gone = this.#registered.filter(isGone)
     this.#registered = this.#registered.filter(registered => !isGone(registered))
-    await runHooks('afterRollback', gone, onError)
+    if (gone.length > 0) await savepoint.runHooks(() => runHooks('afterRollback', gone, onError))
   }
 
   /** Takes over those of a transaction inside this one, which has not rolled back. */
@@ -62,7 +77,19 @@ export class CommitHooks {
     this.#registered.push(...inner.takeAll())
   }
 
-  /** Drops all of them: it is not known, or not one thing, what has become of what they wait for. */
+  /** Runs one whose end nobody awaits. */
+  runUnawaited (hook: CommitHook, onError: (error: unknown) => void): void {
+    const running = (async () => await hook())().catch(onError).then(() => { this.#unawaited!.delete(running) })
+    this.#unawaited ??= new Set()
+    this.#unawaited.add(running)
+  }
+
+  /** Resolves when those are done; `undefined` if there are none. */
+  get unawaited (): Promise<unknown> | undefined {
+    return this.#unawaited === undefined || this.#unawaited.size === 0 ? undefined : Promise.all(this.#unawaited)
+  }
+
+  /** Drops all hooks: the commit is in doubt, or partial, and neither kind of them would be true. */
   clear (): void {
     this.#registered = []
   }

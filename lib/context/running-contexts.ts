@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { ContextView } from './context-view.ts'
 import type { DatabaseSet } from './database-set.ts'
 import type { Ending } from './settlement.ts'
 import type { SandboxOfContexts } from './sandboxes.ts'
@@ -10,11 +11,13 @@ export interface RunnableContext {
   readonly sandbox: SandboxOfContexts | undefined
   readonly ending: Ending | undefined
   readonly log: FastifyBaseLogger | undefined
+  /** What others may see of it; `undefined` between two attempts. */
+  readonly view: ContextView | undefined
   /** Ends it as the abort of a client or of a signal does. */
   abort (reason: Error): void
 }
 
-/** Of the contexts that have used a database and have not settled yet, the first and the last. */
+/** The first and the last of the contexts that have used a database and have not settled yet. */
 let first: RunningContext | undefined
 let last: RunningContext | undefined
 let changed: PromiseWithResolvers<void> | undefined
@@ -45,7 +48,7 @@ export class RunningContext {
     else this.#previous.#next = this.#next
     if (this.#next === undefined) last = this.#previous
     else this.#next.#previous = this.#previous
-    this.#previous = this.#next = undefined // what the garbage collector takes for old would keep the next one, and that the next
+    this.#previous = this.#next = undefined // a removed node in the old generation would keep its successors alive
     changed?.resolve()
     changed = undefined
   }

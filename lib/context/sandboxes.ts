@@ -1,20 +1,27 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import type { ContextDescription } from './context-description.ts'
 
 /**
  * Where contexts ask whether they belong to a sandbox of `fastify-context-orm/testing`. As long as nobody has loaded
  * that, none does, and no context looks any further.
  */
 
+/** A context, as a sandbox sees it. */
+export interface UserOfSandbox {
+  readonly name: string
+  readonly description: ContextDescription
+}
+
 /** A sandbox, as contexts see it. */
 export interface SandboxOfContexts {
-  /** Forks an EntityManager so that all that it does is done in the sandbox. `who` is named where that cannot be. */
-  fork (em: EntityManager, who: string): EntityManager
+  /** Forks an EntityManager so that all that it does is done in the sandbox. `user` is named where that cannot be. */
+  fork (em: EntityManager, user: UserOfSandbox): EntityManager
 }
 
 type OpenContext = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
-export interface Sandboxing {
+interface Sandboxing {
   /** The sandbox that the caller runs in. */
   current (): SandboxOfContexts | undefined
   /** Opens the context of a request, in the sandbox that its headers name, if its app allows that. */

@@ -1,20 +1,22 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Statistics } from '../transaction/statistics.ts'
-import { settled, type ContextDescription, type SettledEvent } from './events.ts'
+import type { ContextDescription } from './context-description.ts'
+import { settled, type SettledEvent } from './events.ts'
 import type { Settlement } from './settlement.ts'
 
-interface SettledContext {
+export interface SettledContext {
   readonly name: string
   readonly log: FastifyBaseLogger | undefined
   readonly warnHeldMs: number
   readonly description: ContextDescription
+  readonly attempts: { readonly count: number } | undefined
 }
 
 interface SettledScope {
   readonly name: string
-  /** Milliseconds for which its transactions have held a connection. */
-  readonly held: number
-  readonly statistics: Statistics & { flushes: number }
+  /** Those that had something to write. */
+  readonly flushCount: number
+  readonly transaction: { readonly statistics: Statistics }
 }
 
 /**
@@ -25,11 +27,22 @@ export function tellOfSettlement (context: SettledContext, scopes: readonly Sett
   const { name, log, warnHeldMs } = context
   const isPublished = settled.hasSubscribers || logsDebug(log)
   for (const scope of scopes) {
-    const { held } = scope
+    const { held, waited, reads, writes } = scope.transaction.statistics
     if (held > warnHeldMs) log?.warn(`${name} has held a connection to "${scope.name}" for ${Math.round(held)} ms by its transaction. Do what is slow before the first write, or after commit()`)
     if (!isPublished) continue
     const event: SettledEvent = {
-      ...context.description, database: scope.name, outcome: outcome!, ending: ending!, error, duration: performance.now() - openedAt, ...scope.statistics
+      ...context.description,
+      database: scope.name,
+      outcome: outcome!,
+      ending: ending!,
+      error,
+      duration: performance.now() - openedAt,
+      held,
+      waited,
+      reads,
+      writes,
+      flushes: scope.flushCount,
+      attempts: context.attempts?.count ?? 1
     }
     settled.publish(event)
     const { error: err, ...rest } = event

@@ -1,40 +1,40 @@
-/** What became of a context. One that used a database and only read is `committed`. */
+/** How a context ended. One that used a database and only read is `committed`. */
 export type Outcome = 'untouched' | 'committed' | 'rolledBack' | 'commitFailed'
 
-/** What caused the outcome: see the table of endings in the README. */
+/** What caused the outcome: see the table of endings in docs/observing.md. */
 export type Ending = 'reply' | 'status' | 'error' | 'abort' | 'close' | 'return' | 'throw'
 
-/** Where a context is on its way. In those that are `left`, nobody reads from it any more when it has settled. */
+/** Where a context is on its way. In those that are `closed`, nobody reads from it any more when it has settled. */
 export type State =
-  'unused' | 'open' | 'deciding' | 'ended' | 'settled' | 'open, left' | 'deciding, left' | 'ended, left' | 'released'
+  'unused' | 'open' | 'deciding' | 'ended' | 'settled' | 'open, closed' | 'deciding, closed' | 'ended, closed' | 'released'
 
 /**
  * - `use`: a database is used for the first time.
- * - `leave`: nothing was used, and nothing will be.
- * - `decide`: all is flushed, and the commit sets out. From here on nothing overtakes it.
- * - `commit`, `fail`: it has come to its end.
+ * - `skip`: nothing was used, and nothing will be.
+ * - `decide`: everything is flushed, and the commit begins. From here on nothing overtakes it.
+ * - `commit`, `fail`: the commit has succeeded, or failed.
  * - `rollback`: the context ends without a commit.
  * - `finish`: the hooks after the end have run, and the connections are back.
- * - `close`: nobody is there any more to read from it: a response has closed, a function has returned.
+ * - `close`: nobody reads from it any more: a response has closed, a function has returned.
  */
-export type SettlementEvent = 'use' | 'leave' | 'decide' | 'commit' | 'fail' | 'rollback' | 'finish' | 'close'
+export type SettlementEvent = 'use' | 'skip' | 'decide' | 'commit' | 'fail' | 'rollback' | 'finish' | 'close'
 
 /** Which event leads where. What a state does not name changes nothing: whoever comes late is told so, and has no say. */
 export const TABLE: Readonly<Record<State, Readonly<Partial<Record<SettlementEvent, State>>>>> = {
-  unused: { use: 'open', leave: 'settled' },
-  open: { decide: 'deciding', rollback: 'ended', close: 'open, left' },
-  deciding: { commit: 'ended', fail: 'ended', close: 'deciding, left' },
-  ended: { finish: 'settled', close: 'ended, left' },
+  unused: { use: 'open', skip: 'settled' },
+  open: { decide: 'deciding', rollback: 'ended', close: 'open, closed' },
+  deciding: { commit: 'ended', fail: 'ended', close: 'deciding, closed' },
+  ended: { finish: 'settled', close: 'ended, closed' },
   settled: { close: 'released' },
-  'open, left': { decide: 'deciding, left', rollback: 'ended, left' },
-  'deciding, left': { commit: 'ended, left', fail: 'ended, left' },
-  'ended, left': { finish: 'released' },
+  'open, closed': { decide: 'deciding, closed', rollback: 'ended, closed' },
+  'deciding, closed': { commit: 'ended, closed', fail: 'ended, closed' },
+  'ended, closed': { finish: 'released' },
   released: {}
 }
 
 /** What an event makes of a context that it ends. */
 const OUTCOMES: Partial<Record<SettlementEvent, Outcome>> = {
-  leave: 'untouched', commit: 'committed', fail: 'commitFailed', rollback: 'rolledBack'
+  skip: 'untouched', commit: 'committed', fail: 'commitFailed', rollback: 'rolledBack'
 }
 
 /** How one piece of work ends: once, with one outcome, whichever of its endings comes first. */
@@ -59,10 +59,10 @@ export class Settlement {
 
   /** Has used a database, and nothing has ended it yet. */
   get isInUse (): boolean {
-    return this.#state === 'open' || this.#state === 'open, left'
+    return this.#state === 'open' || this.#state === 'open, closed'
   }
 
-  /** Was ended by what an answer that was on its way cannot know of. */
+  /** Ended by an error or a disconnect, so a reply that was being prepared must not be sent. */
   get isOvertaken (): boolean {
     return this.#ending === 'error' || this.isAborted
   }

@@ -3,6 +3,7 @@ import { currentContext } from '../context/context.ts'
 import { delegateToContexts } from '../mikro-orm/entity-manager.ts'
 import { giveLocksWords } from '../mikro-orm/lock-clause.ts'
 import { checkMikroOrm } from '../mikro-orm/internals.ts'
+import { logServers } from '../mikro-orm/server-log.ts'
 
 interface Installed {
   users: number
@@ -26,7 +27,7 @@ export function resolveInContexts (orm: MikroORM): () => void {
   }
 }
 
-/** The same, for as long as that MikroORM lives: for contexts outside of any app. */
+/** Resolves for as long as that MikroORM lives: for contexts outside of any app. */
 export function keepResolvingInContexts (orm: MikroORM): void {
   if (kept.has(orm)) return
   kept.add(orm)
@@ -42,11 +43,13 @@ function install (orm: MikroORM): Installed {
   orm.config.set('context', resolve)
   const undelegate = delegateToContexts(orm)
   const takeLocksWords = giveLocksWords(orm)
+  const stopLoggingServers = logServers(orm)
   const installation: Installed = {
     users: 0,
     uninstall () {
       undelegate()
       takeLocksWords()
+      stopLoggingServers()
       if (orm.config.get('context') === resolve) orm.config.set('context', previous)
     }
   }

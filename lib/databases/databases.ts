@@ -1,34 +1,40 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { keepResolvingInContexts, resolveInContexts } from './context-resolution.ts'
 import type { DatabaseSet } from '../context/database-set.ts'
+import { untilClientIsMade } from '../drivers/first-use.ts'
 import { FST_ORM_BAD_OPTION, FST_ORM_CLOSE_TIMEOUT, FST_ORM_CLOSING, FST_ORM_UNKNOWN_DATABASE } from '../errors.ts'
 import { isOrms, ORM_OPTION, PLUGIN, RUN } from '../options/checks.ts'
-import type { ContextOrmOptions, Orms } from '../options/options.ts'
+import type { ContextOrmOptions, Orms, ReplicaSettings } from '../options/options.ts'
+import { MAX_TIMER_MS } from '../util/max-timer.ts'
+import { patience } from '../util/patience.ts'
 import { show } from '../util/show.ts'
 import { isSqlOrm, sourceOf, sourcesOf, type OrmSource } from '../options/orm-source.ts'
+import { PositionTokens } from './position-tokens.ts'
 import { runningContexts, untilNoneRuns, type RunnableContext } from '../context/running-contexts.ts'
 
 /** The databases of an app, or of a context outside of one: opened, found by name and closed. */
 export class Databases implements DatabaseSet {
   readonly #sources: readonly OrmSource[]
+  readonly #moving: readonly OrmSource[]
+  /** Asked for each request, and so found out once. */
+  #hasAllClients: boolean
   readonly #byName = new Map<string, OrmSource>()
   readonly #unfinished = new Set<Promise<unknown>>()
   #onClose: (() => unknown)[] = []
   #isClosing = false
   #closeTimer: NodeJS.Timeout | undefined
+  #tokens: PositionTokens = UNSIGNED
   readonly #giveUp = Promise.withResolvers<void>()
-
-  readonly beforeContext: (() => Promise<void>) | undefined
 
   private constructor (where: string, orms: readonly object[]) {
     this.#sources = sourcesOf(where, orms)
     for (const source of this.#sources) this.#byName.set(source.name, source)
-    const moving = this.#sources.filter(({ beforeContext }) => beforeContext !== undefined)
-    if (moving.length > 0) this.beforeContext = async () => { for (const source of moving) await source.beforeContext!() }
+    this.#moving = this.#sources.filter(({ beforeContext }) => beforeContext !== undefined)
+    this.#hasAllClients = this.#sources.every(({ orm }) => untilClientIsMade(orm) === undefined)
   }
 
   /** Resolves the plugin's option `orm`. What a function makes is the app's to close, also if it is refused. */
-  static async open (option: ContextOrmOptions['orm']): Promise<Databases> {
+  static async open (option: ContextOrmOptions['orm'], replicas?: ReplicaSettings): Promise<Databases> {
     const isOwner = typeof option === 'function'
     const opened = await (isOwner ? option() : option)
     if (!isOrms(opened)) {
@@ -38,7 +44,8 @@ export class Databases implements DatabaseSet {
     try {
       const databases = new Databases(PLUGIN, orms)
       databases.#onClose = orms.filter(isSqlOrm).map(resolveInContexts)
-      if (isOwner) databases.#onClose.push(() => closeAll(orms))
+      if (isOwner) databases.#onClose.push(() => closeForGood(orms))
+      if (replicas !== undefined) databases.#tokens = new PositionTokens(replicas)
       ofApps.add(databases)
       return databases
     } catch (error) {
@@ -47,12 +54,23 @@ export class Databases implements DatabaseSet {
     }
   }
 
-  /** Those of a context outside of any app. Throws `FST_ORM_CLOSING` while the app that uses one of them is closing. */
+  /** Those of a context outside of any app. Throws `FST_ORM_CLOSING` while the app that uses one of them is closing, and when it has closed it. */
   static of (orms: Orms): Databases {
     const databases = new Databases(RUN, asArray(orms))
-    if (databases.#belongToClosingApp()) throw new FST_ORM_CLOSING(RUN)
+    if (databases.#belongToClosingApp() || asArray(orms).some(orm => closedForGood.has(orm))) throw new FST_ORM_CLOSING(RUN)
     for (const orm of asArray(orms)) if (isSqlOrm(orm)) keepResolvingInContexts(orm)
+    for (const app of ofApps) if (app.#shareOneWith(databases)) databases.#tokens = app.#tokens
     return databases
+  }
+
+  /** What a context has to wait for before it is opened; `undefined` if that is nothing. */
+  get beforeContext (): (() => Promise<void>) | undefined {
+    if (this.#moving.length === 0 && this.#hasAllClients) return undefined
+    return async () => {
+      for (const source of this.#moving) await source.beforeContext!()
+      for (const { orm } of this.#sources) await untilClientIsMade(orm)
+      this.#hasAllClients = true
+    }
   }
 
   get all (): readonly OrmSource[] {
@@ -88,6 +106,11 @@ export class Databases implements DatabaseSet {
     work.then(forget, forget)
   }
 
+  /** Those of the app that uses one of the databases, if there is one. */
+  get tokens (): PositionTokens {
+    return this.#tokens
+  }
+
   get isClosing (): boolean {
     return this.#isClosing
   }
@@ -95,7 +118,7 @@ export class Databases implements DatabaseSet {
   /** For the beginning of `app.close()`: whatever is still running after `timeout` milliseconds is aborted. */
   startClosing (timeout: number): void {
     this.#isClosing = true
-    if (timeout > MAX_TIMER) return
+    if (timeout > MAX_TIMER_MS) return
     this.#closeTimer = setTimeout(() => {
       for (const context of this.#running) {
         const error = new FST_ORM_CLOSE_TIMEOUT(context.name, String(timeout))
@@ -103,7 +126,7 @@ export class Databases implements DatabaseSet {
         else process.emitWarning(error.message, 'FastifyContextOrmWarning')
         context.abort(error)
       }
-      this.#closeTimer = setTimeout(() => this.#giveUp.resolve(), GRACE_MS)
+      this.#closeTimer = setTimeout(() => this.#giveUp.resolve(), patience.close)
     }, timeout)
   }
 
@@ -136,10 +159,15 @@ export class Databases implements DatabaseSet {
   }
 }
 
-/** What a timer can wait for in Node, which takes longer times for none. */
-const MAX_TIMER = 2 ** 31 - 1
-/** For what has been aborted, to come to its end. */
-const GRACE_MS = 1000
+const UNSIGNED = new PositionTokens()
+
+/** MikroORM connects again when one of them is used, and nobody would close that connection. */
+const closedForGood = new WeakSet<object>()
+
+async function closeForGood (orms: readonly object[]): Promise<void> {
+  for (const orm of orms) closedForGood.add(orm)
+  await closeAll(orms)
+}
 
 /** Those of the apps that have not closed yet. */
 const ofApps = new Set<Databases>()

@@ -7,7 +7,7 @@ import { assertTransactions, isSqlOrm, registerSource, type OrmSource } from '..
 import { Mutex } from '../util/mutex.ts'
 
 export interface SwitchableOptions<Host, Orm extends MikroORM<any>> {
-  /** Awaited before each context is opened: the place to ask where the database is, and to switch. Default: nothing. */
+  /** Awaited before each context is opened: ask here where the database is, and switch. Default: nothing. */
   beforeContext?: ((handle: SwitchableOrm<Host, Orm>) => unknown) | undefined
 }
 
@@ -19,8 +19,8 @@ interface Generation<Host, Orm> {
 }
 
 /**
- * Makes a database that can move: `create` makes a MikroORM for a host, of the same `contextName` each time. Resolves
- * when it is connected to `host`. Throws what `create` throws, and what connecting does.
+ * Makes a database that can move to another host. `create` makes a MikroORM for a host, always with the same `contextName`.
+ * Resolves when it is connected to `host`. Throws what `create` throws, and what connecting throws.
  */
 export function switchable<Orm extends MikroORM<any>> (
   create: (host: string) => Orm | Promise<Orm>, host: string, options?: SwitchableOptions<string, Orm>

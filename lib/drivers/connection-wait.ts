@@ -1,5 +1,6 @@
 import { FST_ORM_POOL_STARVED, FST_ORM_SINGLE_CONNECTION, withCallersLine } from '../errors.ts'
 import type { Driver } from './driver.ts'
+import { patience } from '../util/patience.ts'
 import { untilPromisesHaveRun } from '../util/ticks.ts'
 
 /**
@@ -30,10 +31,6 @@ interface Wait {
   holders: ConnectionUser[]
 }
 
-const CHECK_EVERY_MS = 1000
-/** However the connections are held: by whom we cannot see, such as an EntityManager of the user's own. */
-const MAX_CHECKS = 30
-
 const waits = new WeakMap<Driver, Set<Wait>>()
 
 /**
@@ -60,7 +57,7 @@ async function refuseSingleConnection (user: ConnectionUser, holder: ConnectionU
   throw withCallersLine(() => new FST_ORM_SINGLE_CONNECTION(user.name, holder.name))
 }
 
-/** The same for the connection of a transaction, after whose end the gate has to be released. */
+/** Acquires the connection of a transaction. The caller releases the gate when that has ended. */
 export function acquireForTransaction<T> (
   user: ConnectionUser, holders: ConnectionUser[], driver: Driver, begin: (arrived: () => void) => Promise<T>
 ): Promise<T> {
@@ -114,10 +111,12 @@ async function acquireWithin<T> (
   let checks = 0
   const timer = setInterval(() => {
     checks++
-    if (checks < MAX_CHECKS && !(countHeld(driver, all) >= size && wait === [...all].at(-1))) return
+    // however the connections are held: by whom we cannot see, such as an EntityManager of the user's own
+    const isTooLong = checks * patience.checkEvery >= patience.starvedPool
+    if (!isTooLong && !(countHeld(driver, all) >= size && wait === [...all].at(-1))) return
     stop()
     starved.resolve(STARVED)
-  }, CHECK_EVERY_MS)
+  }, patience.checkEvery)
   const stop = (): void => {
     clearInterval(timer)
     all.delete(wait)
@@ -134,7 +133,7 @@ async function acquireWithin<T> (
     stop()
   }
   isTooLate = true
-  throw withCallersLine(() => new FST_ORM_POOL_STARVED(user.name, holders[0]!.name, String(size), String(checks * CHECK_EVERY_MS / 1000)))
+  throw withCallersLine(() => new FST_ORM_POOL_STARVED(user.name, holders[0]!.name, String(size), String(checks * patience.checkEvery / 1000)))
 }
 
 const STARVED = Symbol('starved')

@@ -5,7 +5,7 @@ export type Dialect = 'postgresql' | 'mysql' | 'sqlite' | 'unknown'
 
 /**
  * By what the platform says that no other one does, and not by its class, which is a dependency of the driver's. MariaDB's is
- * MySQL's, and libSQL's is SQLite's.
+ * MySQL's, libSQL's is SQLite's, and PGlite's is PostgreSQL's.
  */
 export function dialectOf (platform: Platform): Dialect {
   if (platform.supportsRowLevelSecurity()) return 'postgresql'

@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 
-/** Of the drivers that MikroORM itself makes. */
+/** About the drivers that MikroORM itself makes. */
 interface DriverOptions {
   max?: number
   connectionLimit?: number

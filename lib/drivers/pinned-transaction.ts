@@ -1,3 +1,4 @@
+import { isUndecided } from './errors.ts'
 import type { AbstractSqlConnection, AbstractSqlPlatform, IsolationLevel, Kysely, SessionContext } from '@mikro-orm/sql'
 
 export interface TransactionSettings {
@@ -21,7 +22,13 @@ export interface Result {
 }
 
 /** Runs a statement on the connection that it gets. */
-export type Use<T> = (connection: DatabaseConnection) => Promise<T>
+export type Use<T> = (connection: DatabaseConnection, replica?: ServerOfStatement) => Promise<T>
+
+/** The replica that a connection leads to, if it is not the primary. */
+export interface ServerOfStatement {
+  readonly connection: AbstractSqlConnection
+  readonly driver: { cancel (connection: DatabaseConnection, ended: Promise<unknown>): Promise<void> }
+}
 
 /**
  * A real transaction on a connection of its own, which is back in the pool after `commit()` and `rollback()` whatever
@@ -34,13 +41,21 @@ export type Use<T> = (connection: DatabaseConnection) => Promise<T>
 export abstract class PinnedTransaction {
   /** What it runs on. Whoever uses it sees to it that one statement follows the other. */
   readonly connection: DatabaseConnection
-  protected readonly pool: AbstractSqlConnection
+  /** MikroORM's, which is a pool. */
+  protected readonly ormConnection: AbstractSqlConnection
 
-  /** `COMMIT` was sent, and no answer came: it may have been committed, or not. */
+  /** `COMMIT` was sent, and no answer came, or one that leaves it open: it may have been committed, or not. */
   isInDoubt = false
 
-  protected constructor (pool: AbstractSqlConnection, connection: DatabaseConnection) {
-    this.pool = pool
+  /** What it runs on, if that is not the primary. */
+  replica: ServerOfStatement | undefined
+  /** Its commit is to say where it is in the log of the server. */
+  wantsPosition = false
+  /** Where it is, if it was asked for and the engine says so in the answer to `COMMIT`: see `Replication`. */
+  position: string | undefined
+
+  protected constructor (ormConnection: AbstractSqlConnection, connection: DatabaseConnection) {
+    this.ormConnection = ormConnection
     this.connection = connection
   }
 
@@ -72,6 +87,7 @@ export abstract class PinnedTransaction {
     try {
       await this.sendCommit()
     } catch (error) {
+      this.isInDoubt ||= isUndecided(error)
       // SQLite leaves the transaction open when a deferred constraint fails; where it has been closed, this does nothing
       await this.sendRollback().catch(error => {
         this.isInDoubt = true
@@ -81,7 +97,7 @@ export abstract class PinnedTransaction {
     } finally {
       await this.giveBack(failure)
     }
-    logQuery(this.pool, platformOf(this.pool).getCommitTransactionSQL())
+    logQuery(this.ormConnection, platformOf(this.ormConnection).getCommitTransactionSQL())
   }
 
   async rollback (): Promise<void> {
@@ -94,16 +110,16 @@ export abstract class PinnedTransaction {
     } finally {
       await this.giveBack(failure)
     }
-    logQuery(this.pool, platformOf(this.pool).getRollbackTransactionSQL())
+    logQuery(this.ormConnection, platformOf(this.ormConnection).getRollbackTransactionSQL())
   }
 }
 
 /** As `AbstractSqlConnection.begin()` and its kin do, with a method that MikroORM 7.2.1 does not publish. */
-export function logQuery (pool: AbstractSqlConnection, sql: string): void {
-  (pool as unknown as { logQuery (sql: string): void }).logQuery(sql)
+export function logQuery (ormConnection: AbstractSqlConnection, sql: string): void {
+  (ormConnection as unknown as { logQuery (sql: string): void }).logQuery(sql)
 }
 
 /** The words that the database has for transactions. MikroORM 7.2.1 types it as the platform of any database. */
-export function platformOf (pool: AbstractSqlConnection): AbstractSqlPlatform {
-  return pool.getPlatform() as AbstractSqlPlatform
+export function platformOf (ormConnection: AbstractSqlConnection): AbstractSqlPlatform {
+  return ormConnection.getPlatform() as AbstractSqlPlatform
 }

@@ -15,7 +15,7 @@ export type Execute = (sql: string, parameters?: unknown[]) => Promise<any[]>
 
 export const nothing = async (): Promise<void> => {}
 
-/** Of databases whose constraints never wait. */
+/** For databases that check each constraint at once. */
 export const NO_RULES: SavepointRules = {
   checkDeferred: nothing,
   defer: nothing,

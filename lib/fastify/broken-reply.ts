@@ -13,6 +13,11 @@ export function breakConnection (raw: FastifyReply['raw']): void {
   else raw.destroy()
 }
 
+/** The client has left, and no event will say so any more; or it has got its reply. */
+export function isGone (raw: FastifyReply['raw']): boolean {
+  return isHttp2(raw) ? raw.stream.destroyed : raw.destroyed
+}
+
 export function isHttp2 (raw: unknown): raw is Http2ServerResponse {
   return (raw as Partial<Http2ServerResponse>).stream !== undefined
 }

@@ -1,9 +1,9 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import { breakConnection, isHttp2 } from './broken-reply.ts'
+import { breakConnection, isGone, isHttp2 } from './broken-reply.ts'
 import { Context } from '../context/context.ts'
 import type { DatabaseSet } from '../context/database-set.ts'
-import type { ContextDescription } from '../context/events.ts'
+import type { ContextDescription } from '../context/context-description.ts'
 import { FirstChunk } from './first-chunk.ts'
 import type { RouteSettings, TransactionOptions } from '../options/options.ts'
 import type { Route } from './routes.ts'
@@ -27,14 +27,21 @@ export class ContextOfRequest extends Context {
   #raw: FastifyReply['raw'] | undefined
   #log: FastifyReply['log'] | undefined
   #requestId: string | undefined
+  /** Has the reply, and so goes when the response has closed. */
+  #onClose: (() => void) | undefined
+  /** What tells the client where a commit is, until it has closed: hooks after the commit may commit more. */
+  #unsent: FastifyReply | undefined
   /** What the commit waits for, until the context has ended. */
   #firstChunk: FirstChunk | undefined
 
   /** A reply is on its way through our hooks, and waits for the database. */
   isReplying = false
 
+  /** An error waits for its rollback, and will be answered then. */
+  isAnsweringError = false
+
   /** A reply has come to the onSend hooks, which say in headers what its payload is. */
-  hasSetOut = false
+  hasReachedOnSend = false
 
   constructor (databases: DatabaseSet, route: Route, request: FastifyRequest, reply: FastifyReply) {
     super(databases)
@@ -63,7 +70,7 @@ export class ContextOfRequest extends Context {
   }
 
   get description (): ContextDescription {
-    return { kind: 'request', method: this.#method, route: this.#route.url, requestId: this.#requestId ?? this.#reply?.request.id }
+    return { id: this.id, kind: 'request', method: this.#method, route: this.#route.url, requestId: this.#requestId ?? this.#reply?.request.id }
   }
 
   get warnHeldMs (): number {
@@ -74,7 +81,7 @@ export class ContextOfRequest extends Context {
     return (this.#route.settings as RouteSettings).streamTimeout
   }
 
-  /** Of a reply that is on its way, a part would be missing: the client has to see that, even if it reads nothing any more. */
+  /** A part of the reply that is on its way would be missing: the client has to see that, even if it reads nothing any more. */
   override onStreamTimeout (error: Error): void {
     super.onStreamTimeout(error)
     if (this.outcome !== undefined && this.#raw?.headersSent === true) breakConnection(this.#raw)
@@ -85,6 +92,23 @@ export class ContextOfRequest extends Context {
     const raw = this.#reply?.raw
     this.run(() => this.rollback('abort', reason)) // never rejects
     raw?.destroy(reason)
+  }
+
+  protected override tokenToRead (): string | undefined {
+    const request = (this.#unsent ?? this.#reply)?.request
+    return request && this.#tokenTransport?.get(request)
+  }
+
+  override onPosition (): void {
+    const reply = this.#unsent ?? this.#reply
+    const { token } = this
+    if (token === undefined || reply === undefined || reply.raw.headersSent) return
+    const report = (error: unknown): void => this.report(error, `${this.name}: the token of what it has committed could not be set`)
+    try {
+      Promise.resolve(this.#tokenTransport!.set(reply, token)).catch(report)
+    } catch (error) {
+      report(error)
+    }
   }
 
   get log (): FastifyBaseLogger | undefined {
@@ -113,14 +137,30 @@ export class ContextOfRequest extends Context {
     this.#raw = raw
     this.#log = log
     this.#requestId = reply.request.id
-    const onClose = (): void => {
-      this.#raw = undefined
+    if (this.#tokenTransport !== undefined) this.#unsent = reply
+    const onClose = this.#onClose = (): void => {
+      this.#raw = this.#unsent = this.#onClose = undefined
       if (this.ending === undefined) this.#endUnanswered(isSent(raw) ? 'close' : 'abort', reply, log)
       this.close()
     }
-    const isGone = isHttp2(raw) ? raw.stream.destroyed : raw.destroyed
-    if (isGone) onClose()
+    if (isGone(raw)) onClose()
     else raw.on('close', onClose)
+  }
+
+  /** Gives its place to the next attempt at the request; it has been rolled back. */
+  leave (): void {
+    this.#raw?.off('close', this.#onClose!)
+    this.#raw = this.#unsent = this.#onClose = undefined
+    this.close()
+  }
+
+  /** The context of the next attempt at the request. */
+  async successor (request: FastifyRequest, reply: FastifyReply, parent: Context | undefined): Promise<ContextOfRequest> {
+    await this.databases.beforeContext?.()
+    const make = (): ContextOfRequest => new ContextOfRequest(this.databases, this.#route, request, reply)
+    const next = parent === undefined ? make() : parent.run(make)
+    next.takeFreshness(this)
+    return next
   }
 
   #endUnanswered (ending: 'close' | 'abort', reply: FastifyReply, log: FastifyReply['log']): void {
@@ -133,14 +173,20 @@ export class ContextOfRequest extends Context {
     this.run(() => this.rollback(ending)) // never rejects
   }
 
-  /** A timer may keep the context alive for long, and must not keep the request as well. */
+  /** A timer may keep the context alive for long, and must not keep the request as well. Branches that come later still tell its id, and log. */
   protected onEnd (): void {
+    this.#log ??= this.#reply?.log
+    this.#requestId ??= this.#reply?.request.id
     this.#reply = undefined
     this.#firstChunk?.end()
     this.#firstChunk = undefined
   }
 
   protected emOfParent (): undefined {}
+
+  get #tokenTransport (): RouteSettings['tokenTransport'] {
+    return (this.#route.settings as RouteSettings).tokenTransport
+  }
 
   get #commitsAborted (): boolean {
     return (this.#route.settings as RouteSettings).onAbort === 'commit'

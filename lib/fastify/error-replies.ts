@@ -37,7 +37,7 @@ interface Decorated {
  * itself throws is its own affair, also when MikroORM has called it.
  */
 export function isForTheLogOnly (error: unknown): error is Error {
-  return error instanceof Error && (isOfDatabase(error) || NAMES_DATABASES.test(String((error as Decorated).code)) || MADE_BY_DATABASE.test(placeOf(error)))
+  return error instanceof Error && (isOfDatabase(error) || 'sqlMessage' in error || NAMES_DATABASES.test(String((error as Decorated).code)) || MADE_BY_DATABASE.test(placeOf(error)))
 }
 
 const NAMES_DATABASES = /^FST_ORM_(?:TRANSACTION_FAILED|PARTIAL_COMMIT|UNKNOWN_DATABASE)$/
@@ -46,7 +46,7 @@ const NAMES_DATABASES = /^FST_ORM_(?:TRANSACTION_FAILED|PARTIAL_COMMIT|UNKNOWN_D
  * MikroORM 7.2 throws many a plain `Error`, and drivers are called by others than contexts, too. (Where all modules are
  * bundled into one file, that cannot be seen.)
  */
-const MADE_BY_DATABASE = /[\\/]node_modules[\\/](?:@mikro-orm|kysely|pg|pg-pool|pg-protocol|better-sqlite3|mysql2|mariadb|@?libsql|tedious|oracledb)[\\/]/
+const MADE_BY_DATABASE = /[\\/]node_modules[\\/](?:@mikro-orm|kysely|pg|pg-pool|pg-protocol|better-sqlite3|mysql2|mariadb|@?libsql|@electric-sql|tedious|oracledb)[\\/]/
 
 /** The file and line where an error was made, by the first frame of its stack that has one. */
 function placeOf ({ stack }: Error): string {
@@ -55,6 +55,7 @@ function placeOf ({ stack }: Error): string {
 
 /** Sets the status that fits an exception of the database, unless somebody has set one. */
 export function setStatus (reply: FastifyReply, error: unknown): void {
+  if (error instanceof Error && (error as Decorated).code === 'FST_ORM_NOT_RETRIABLE') reply.header('retry-after', RETRY_AFTER) // by the client
   if (!(error instanceof Error) || !isOfDatabase(error)) return
   const { statusCode, status } = error as Decorated
   const fitting = statusOf(error)

@@ -7,10 +7,13 @@ import { isSuccess } from '../options/checks.ts'
 import { show } from '../util/show.ts'
 import { letReplyGoOut, sendShownError } from './late-hooks.ts'
 import { CONTEXT, ContextOfRequest } from './context-of-request.ts'
-import { untilCompleted, type Ends } from './internals.ts'
+import { finishing } from './finished-handler.ts'
+import { answerAfter, isAnotherReplyWaiting, letTheFirstReplyStand, never } from './first-reply.ts'
+import { inErrorHook, untilCompleted, type OuterHooks } from './internals.ts'
+import { RetriedRequest, retrying } from './retried-request.ts'
 import type { Route, Routes } from './routes.ts'
 import { joinSandbox } from '../context/sandboxes.ts'
-import { assertHeaders, assertPayload } from './sendable.ts'
+import { assertHeaders, assertPayload, keepStatus } from './sendable.ts'
 import { StreamedReply, streamOf } from './streamed-reply.ts'
 import { dropPayloadHeaders } from './unsent-payload.ts'
 import type { ContextEntityManager } from '../options/types.ts'
@@ -29,16 +32,18 @@ import type { ContextEntityManager } from '../options/types.ts'
 
 type Done = HookHandlerDoneFunction
 
-export interface Lifecycle {
+interface Lifecycle {
   openContext (request: FastifyRequest, reply: FastifyReply, done: Done): void
   rollbackOnError (request: FastifyRequest, reply: FastifyReply, error: unknown, done: Done): Promise<void> | void
 }
 
 /** What a route is completed with. Until then, and where that cannot be, the hooks that are `alone` stand for all. */
-export const ENDS: Ends = {
-  preSerialization: { first: setOutToSerialization, last: flushBeforeSerialization, alone: untilCompleted(setOutToSerialization) },
-  onSend: { first: setOutToSend, last: settleBeforeSend, alone: untilCompleted(setOutToSendAndSettle) },
+export const OUTER_HOOKS: OuterHooks = {
+  preSerialization: { first: beginPreSerialization, last: flushBeforeSerialization, alone: untilCompleted(beginPreSerialization) },
+  onSend: { first: beginOnSend, last: settleBeforeSend, alone: untilCompleted(beginOnSendAndSettle) },
   afterDefaultErrorHandler: sendShownError,
+  retry: retrying,
+  finish: finishing,
   wrap: letReplyGoOut
 }
 
@@ -60,8 +65,12 @@ export function createLifecycle (databases: Databases, routes: Routes, statusCod
     },
 
     rollbackOnError (request, reply, error, done) {
-      if (statusCodes) setStatus(reply, error)
       const context = request[CONTEXT]
+      if (context?.isAnsweringError === true) {
+        inErrorHook(reply, false)
+        return letTheFirstReplyStand(context, request, error)
+      }
+      if (statusCodes) setStatus(reply, error)
       if (context !== null) return rollbackOnError(context, request, reply, error, done)
       routes.complete(request) // the error of a hook before ours may be one of the database, too
       done()
@@ -79,8 +88,8 @@ export function entityManagerOf (this: FastifyRequest): ContextEntityManager {
   return context.entityManager() as ContextEntityManager
 }
 
-function setOutToSerialization (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<void> | void {
-  noteReply(request[CONTEXT], done)
+function beginPreSerialization (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<void> | void {
+  markReplyAfterOvertaking(request[CONTEXT], done)
   return flushBeforeSerialization(request, reply, payload, done)
 }
 
@@ -88,7 +97,7 @@ function setOutToSerialization (request: FastifyRequest, reply: FastifyReply, pa
 function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): Promise<void> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
-  if (isReplying(context)) return letTheFirstReplyStand(context, request)
+  if (isAnotherReplyWaiting(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return never()
   if (!context.isInUse || reply.statusCode >= 400) return done()
   context.isReplying = true
@@ -98,15 +107,16 @@ function flushBeforeSerialization (request: FastifyRequest, reply: FastifyReply,
   done()
 }
 
-function setOutToSend (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: Done): void {
+function beginOnSend (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: Done): Promise<void> | void {
   const context = request[CONTEXT]
-  noteReply(context, done)
-  if (context !== null) context.hasSetOut = true
+  if (context?.isAnsweringError === true) return letTheFirstReplyStand(context, request)
+  markReplyAfterOvertaking(context, done)
+  if (context !== null) context.hasReachedOnSend = true
   done()
 }
 
-function setOutToSendAndSettle (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<unknown> | void {
-  noteReply(request[CONTEXT], done)
+function beginOnSendAndSettle (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<unknown> | void {
+  markReplyAfterOvertaking(request[CONTEXT], done)
   return settleBeforeSend(request, reply, payload, done)
 }
 
@@ -114,7 +124,7 @@ function setOutToSendAndSettle (request: FastifyRequest, reply: FastifyReply, pa
 function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): Promise<unknown> | void {
   const context = request[CONTEXT]
   if (context === null) return done()
-  if (isReplying(context)) return letTheFirstReplyStand(context, request)
+  if (isAnotherReplyWaiting(context)) return letTheFirstReplyStand(context, request)
   if (isOutdated(context, done)) return dropReply(payload)
   if (!context.isInUse) {
     if (streamOf(payload) !== undefined) context.expectStream()
@@ -131,21 +141,20 @@ function rollbackOnError (context: ContextOfRequest, request: FastifyRequest, re
   // a commit that is under way may succeed, and then nobody must be told that the request has failed
   if (context.isReplying && context.ending !== undefined) return letTheFirstReplyStand(context, request, error)
   if (context.hasCommitted && !reply.raw.headersSent) return breakCommittedReply(context, reply, error)
-  if (context.hasSetOut) dropPayloadHeaders(reply)
+  if (context.attempts !== undefined && RetriedRequest.of(request)?.takes(context, error) === true) return never()
+  if (context.hasReachedOnSend) dropPayloadHeaders(reply)
   if (!context.isInUse) {
     context.endUntouched('error')
     return done()
   }
   const rolledBack = context.rollback('error', error)
-  // while an onError hook runs, Fastify 5.12 throws at whoever calls reply.send(): a handler that is still running after
-  // its timeout, and the timer of that timeout, whose throw would end the process
-  if (request.routeOptions.handlerTimeout > 0) return done()
-  return rolledBack
+  if (request.routeOptions.handlerTimeout > 0) return done() // its timer may be the next to answer
+  return answerAfter(rolledBack, context, reply)
 }
 
 /** Most requests have only read: these end without what `commitOrRollback()` checks of streams and of a user's `shouldCommit`. */
 function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
-  const commits = typeof payload === 'string' && context.shouldCommit === isSuccess && isSuccess(request, reply)
+  const commits = typeof payload === 'string' && context.attempts === undefined && context.shouldCommit === isSuccess && isSuccess(request, reply)
   const others = commits && !context.hasUncommitted ? context.untilOthersHaveRun() : undefined
   if (others === undefined) return commitOrRollback(context, request, reply, payload)
   return others.then(() => context.endIdle('reply') ? undefined : commitOrRollback(context, request, reply, payload))
@@ -166,10 +175,12 @@ async function commitOrRollback (context: ContextOfRequest, request: FastifyRequ
 
 async function settle (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown, streamed: StreamedReply | undefined): Promise<void> {
   assertPayload(reply, payload)
+  const restoreStatus = keepStatus(reply)
   const answer = context.shouldCommit(request, reply)
   const commits = typeof answer === 'boolean' ? answer : await answer
   if (typeof commits !== 'boolean') throw new FST_ORM_BAD_OPTION(context.name, 'shouldCommit', 'a function that returns true or false', `one that returned ${show(commits)}`)
   if (!commits) return await context.rollback('status')
+  context.attempts?.assertOwnChanges()
   if (!context.hasUncommitted) {
     await context.untilOthersHaveRun()
     streamed?.assertWhole()
@@ -180,6 +191,7 @@ async function settle (context: ContextOfRequest, request: FastifyRequest, reply
   streamed?.assertWhole()
   if (streamed !== undefined && reply.statusCode !== 204 && context.hasSomethingToCommit) await streamed.untilFirstChunk(context.awaitFirstChunk())
   await context.commit('reply')
+  restoreStatus()
 }
 
 /** The client must not be told of a failure, and only of that, when what it has asked for is done. */
@@ -207,7 +219,7 @@ function dropReply (payload: unknown): Promise<never> {
  * Marks replies that set out after the context was overtaken, such as that to the error. Fastify 5.12 gives all hooks of
  * one reply the same `done`, which tells it from others that are on their way.
  */
-function noteReply (context: ContextOfRequest | null, done: Done): void {
+function markReplyAfterOvertaking (context: ContextOfRequest | null, done: Done): void {
   if (context !== null && context.isOvertaken) repliesAfter.add(done)
 }
 
@@ -215,29 +227,11 @@ const repliesAfter = new WeakSet<Done>()
 
 /** What the reply speaks of has been taken back since it set out. */
 function isOutdated (context: ContextOfRequest, done: Done): boolean {
+  if (context.attempts !== undefined && RetriedRequest.isFromBefore(context)) return true
   return context.isOvertaken && context.outcome !== 'untouched' && !repliesAfter.has(done)
-}
-
-/** A reply is waiting for the database, and will be the one that is sent. */
-function isReplying (context: ContextOfRequest): boolean {
-  return context.isReplying && !context.isOvertaken
-}
-
-/**
- * For a second reply (`reply.send()` in an async handler that does not return it is followed by one of Fastify's own)
- * and for an error after the decision (a `handlerTimeout` during the commit): the hook does not go on.
- */
-function letTheFirstReplyStand (context: ContextOfRequest, request: FastifyRequest, error?: unknown): Promise<void> {
-  request.log.warn({ err: error }, `${context.name}: ${error === undefined ? 'a second reply' : 'an error'} came while the reply was being committed, and the reply stands`)
-  return never()
 }
 
 /** The recipe of MikroORM's documentation does the work of this plugin, and takes it away from it. */
 function warnOfRequestContext (context: ContextOfRequest, request: FastifyRequest): void {
   request.log.warn(`${context.name}: a hook has put the request into a RequestContext of MikroORM, whose EntityManager nobody flushes or commits. Remove that hook (such as RequestContext.create() in onRequest)`)
-}
-
-/** Each its own: one promise for all would keep whatever waits for it. */
-function never (): Promise<never> {
-  return new Promise(() => {})
 }

@@ -2,28 +2,29 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { Databases } from '../databases/databases.ts'
 import { FST_ORM_ALREADY_REGISTERED } from '../errors.ts'
-import { createLifecycle, ENDS, entityManagerOf } from './lifecycle.ts'
+import { createLifecycle, OUTER_HOOKS, entityManagerOf } from './lifecycle.ts'
 import { checkPluginOptions } from '../options/checks.ts'
 import type { ContextOrmOptions, RouteOrmOptions } from '../options/options.ts'
 import { CONTEXT } from './context-of-request.ts'
 import { Routes } from './routes.ts'
+import { tokenTransport } from './token-transports.ts'
 import type { ContextEntityManager, RegisteredOrm, RegisteredOrms } from '../options/types.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The EntityManager of this request, of the first database; `em(name)` has the others'. */
+    /** The EntityManager of this request, on the first database. `em(name)` gives those of the others. */
     readonly em: ContextEntityManager
   }
 
   interface FastifyInstance {
-    /** The MikroORM that `fastify-context-orm` was registered with, of several the first. */
+    /** The MikroORM that `fastify-context-orm` was registered with, or the first of several. */
     readonly orm: RegisteredOrm
     /** All MikroORMs that it was registered with, by their `contextName`. */
     readonly orms: RegisteredOrms
   }
 
   interface FastifyContextConfig {
-    /** How this route's requests use the database; `false` if they must not. */
+    /** How the requests of this route use the database; `false` if they do not. */
     orm?: (RouteOrmOptions & object) | false
   }
 }
@@ -33,9 +34,9 @@ declare module 'fastify' {
  * on errors. See `ContextOrmOptions` for the options, each of which is checked here (`FST_ORM_BAD_OPTION`).
  */
 async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions): Promise<void> {
-  const { routes: defaults, statusCodes, closeTimeout } = checkPluginOptions(options)
+  const { routes: defaults, statusCodes, closeTimeout, replicas } = checkPluginOptions(options)
   if (fastify.hasRequestDecorator(CONTEXT)) throw new FST_ORM_ALREADY_REGISTERED()
-  const databases = await Databases.open(options.orm)
+  const databases = await Databases.open(options.orm, replicas)
   fastify.addHook('preClose', done => {
     databases.startClosing(closeTimeout)
     done()
@@ -48,12 +49,12 @@ async function contextOrm (fastify: FastifyInstance, options: ContextOrmOptions)
   fastify.decorateRequest(CONTEXT, null)
   fastify.decorateRequest('em', { getter: entityManagerOf })
 
-  const routes = new Routes(defaults, ENDS)
+  const routes = new Routes({ ...defaults, tokenTransport: replicas && tokenTransport(replicas) }, OUTER_HOOKS)
   const { openContext, rollbackOnError } = createLifecycle(databases, routes, statusCodes)
   fastify.addHook('onRoute', options => routes.check(options))
   fastify.addHook('onRequest', openContext)
-  fastify.addHook('preSerialization', ENDS.preSerialization.alone)
-  fastify.addHook('onSend', ENDS.onSend.alone)
+  fastify.addHook('preSerialization', OUTER_HOOKS.preSerialization.alone)
+  fastify.addHook('onSend', OUTER_HOOKS.onSend.alone)
   fastify.addHook('onError', rollbackOnError)
 }
 

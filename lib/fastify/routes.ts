@@ -1,7 +1,7 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import { checkRouteOptions } from '../options/checks.ts'
 import type { RouteSettings } from '../options/options.ts'
-import { RouteRecords, type Ends } from './internals.ts'
+import { RouteRecords, type OuterHooks } from './internals.ts'
 
 export interface Route {
   /** With parameters unfilled; `undefined` where no route was found. */
@@ -17,9 +17,9 @@ export class Routes {
   readonly #known = new WeakMap<object, Route>()
   #hasWarned = false
 
-  constructor (defaults: RouteSettings, ends: Ends) {
+  constructor (defaults: RouteSettings, outer: OuterHooks) {
     this.#defaults = defaults
-    this.#records = new RouteRecords(ends)
+    this.#records = new RouteRecords(outer)
   }
 
   /** For `onRoute`: a mistake shall show when the app starts. Throws `FST_ORM_BAD_OPTION`. */
@@ -46,8 +46,15 @@ export class Routes {
     this.complete(request)
     const { method, routeOptions: { url, config } } = request
     const route: Route = Object.freeze({ url, settings: checkRouteOptions(nameOf(method, url), config.orm, this.#defaults) })
+    if (route.settings !== false) this.#replaceHandler(request, route.settings)
     this.#known.set(key, route)
     return route
+  }
+
+  #replaceHandler (request: FastifyRequest, { onAbort, retry }: RouteSettings): void {
+    const record = this.#records.of(request)
+    if (onAbort === 'commit') this.#records.replaceHandler(record, 'finish')
+    if (retry !== undefined) this.#records.replaceHandler(record, 'retry')
   }
 }
 

@@ -7,7 +7,7 @@ import { isNodeStream, isResponse } from './streamed-reply.ts'
  * answered is not committed.
  */
 
-/** Of a web `Response`, it sets the status, as Fastify is about to: it may say not to commit. */
+/** Sets the status of a web `Response` before Fastify does: it may say not to commit. */
 export function assertPayload (reply: FastifyReply, payload: unknown): void {
   if (typeof payload === 'string') return
   const body = isResponse(payload) ? bodyOf(reply, payload) : payload
@@ -16,6 +16,15 @@ export function assertPayload (reply: FastifyReply, payload: unknown): void {
   if (locked === true || errored != null || readableAborted === true) {
     throw new TypeError('A stream cannot be sent that somebody reads already, that has failed, or that was destroyed', { cause: errored })
   }
+}
+
+/**
+ * A handler that goes on after its reply may call `reply.code()` while that is committed: the status that was committed goes out.
+ * Returns what sets it again.
+ */
+export function keepStatus (reply: FastifyReply): () => void {
+  const { statusCode } = reply
+  return () => { if (statusCode < 400 && reply.statusCode >= 400) reply.code(statusCode) }
 }
 
 /** Not worth its time where nothing is committed. */

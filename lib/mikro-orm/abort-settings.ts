@@ -17,13 +17,13 @@ export function ignoreAborts (em: EntityManager): void {
 
 /**
  * Has MikroORM itself cancel the statements of the EntityManager, where it runs them by itself: with `transaction: false`.
- * What it is asked after that is not cancelled.
+ * What it is asked after that is not cancelled. What waits for a connection is not sent any more; what runs goes on with 'ignore query'.
  */
-export function makeCancellable (em: EntityManager): () => void {
+export function makeCancellable (em: EntityManager, strategy: 'cancel query' | 'ignore query'): () => void {
   const cancelling = new AbortController()
   const settings = abortSettingsOf(em)
   settings.signal = cancelling.signal
-  settings.inflightQueryAbortStrategy = 'cancel query'
+  settings.inflightQueryAbortStrategy = strategy
   return () => {
     settings.signal = undefined
     cancelling.abort()

@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { TransactionSettings } from '../drivers/pinned-transaction.ts'
+import type { Flushes } from './flushes.ts'
 import type { FlushCounter } from './late-changes.ts'
 
 /** What the EntityManager of a context asks of its scope, the database within that context. */
@@ -9,15 +10,19 @@ export interface EntityManagerScope extends FlushCounter {
   readonly contextName: string
   /** The context is the caller's. */
   readonly isCurrent: boolean
-  /** Has begun its transaction, or is about to. */
-  readonly hasTransaction: boolean
+  readonly transaction: {
+    /** Has begun, or is about to. */
+    readonly isOpen: boolean
+    begin (settings?: TransactionSettings): Promise<void>
+  }
+  readonly independent: IndependentRunner
+  readonly flushes: Flushes
   /** The EntityManager's transaction is the context's, and not a savepoint's or none. */
   readonly isAttached: boolean
   readonly keepsTransactionContext: boolean
   attach (): void
   detach (): void
   fork (em: EntityManager): EntityManager
-  begin (settings?: TransactionSettings): Promise<void>
   commitNow (what: string): Promise<void>
   rollbackNow (what: string): Promise<void>
   flush (): Promise<void>
@@ -28,10 +33,13 @@ export interface EntityManagerScope extends FlushCounter {
   noteOwnSettings (): void
   /** Runs the callback of an `em.transactional()`, which gets `inner`. */
   runInside<T> (inner: EntityManager, callback: () => T): T
+}
+
+interface IndependentRunner {
   /** Runs an `em.transactional()` inside the transaction that the caller is in. */
   runNested<T> (transactional: () => Promise<T>): Promise<T>
   /** Runs one that is independent of the context's transaction, and `begins` one of its own or has none. */
-  runIndependently<T> (em: EntityManager, begins: boolean, transactional: Independent<T>): Promise<T>
+  run<T> (em: EntityManager, begins: boolean, transactional: Independent<T>): Promise<T>
 }
 
 /** Runs an `em.transactional()`, whose callback gets hooks of its own by `withHooks`. */

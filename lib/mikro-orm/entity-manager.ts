@@ -2,6 +2,7 @@ import { TransactionContext, TransactionPropagation, type EntityManager, type Mi
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { FST_ORM_TRANSACTION_OPEN } from '../errors.ts'
 import { ignoreAborts } from './abort-settings.ts'
+import { withLine } from '../transaction/callers-line.ts'
 import type { EntityManagerScope } from './entity-manager-scope.ts'
 import { execute, inherited } from './inherited.ts'
 import { keepLateChanges } from './late-changes.ts'
@@ -44,29 +45,15 @@ const methods = {
     return this.getContext(false) === this ? scope.runFlush(flush) : flush()
   },
 
-  /**
-   * `REQUIRED`, which `@Transactional` uses, gets a savepoint here: MikroORM would take the deferred transaction for one
-   * that the caller has begun, and half of what fails in it would stay.
-   */
-  async transactional (this: ContextEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    const current = this.getContext(false)
-    if (current !== this) return await current.transactional(callback, options)
-    const scope = this[SCOPE]
-    // inside a transaction that was begun by hand (`em.begin({ ctx })`, or with `transaction: false`), MikroORM nests
-    if (!scope.isAttached && this.getTransactionContext() !== undefined) return await runTransactional(this, scope, callback, options)
-    if (!scope.isAttached) return await runIndependently(this, scope, callback, options)
-
-    const { NESTED, REQUIRED } = TransactionPropagation
-    const propagation = options.propagation === REQUIRED ? NESTED : options.propagation ?? NESTED
-    if (!isIndependent(propagation)) await beginWith(this, options)
-    return await runTransactional(this, scope, callback, { ...options, propagation })
+  async transactional (this: ContextEntityManager, ...args: Transactional): Promise<unknown> {
+    return await withLine(() => runOnContext(this, ...args))
   },
 
   execute,
 
   async begin (this: ContextEntityManager, ...[options]: Begin): Promise<void> {
     if (!actsOnContext(this) || options?.ctx !== undefined) return await inherited(this).begin.call(this, options)
-    if (!await beginWith(this, options)) await this[SCOPE].begin()
+    if (!await beginWith(this, options)) await this[SCOPE].transaction.begin()
   },
 
   async commit (this: ContextEntityManager): Promise<void> {
@@ -101,10 +88,10 @@ const methods = {
   }
 }
 
-/** Of these, `orm.em` calls the context's own; whatever else it is asked, it asks the context's EntityManager itself. */
+/** `orm.em` calls these on the context's EntityManager. All its other methods resolve the context by themselves. */
 const DELEGATED = ['flush', 'transactional', 'begin', 'commit', 'rollback', 'setSessionContext', 'clearSessionContext', 'setFilterParams', 'addFilter'] as const
 
-/** Of the global one, or of that of the context around, whose filters, schema and session context it takes over. */
+/** Forks the global EntityManager, or that of the parent context, whose filters, schema and session context it takes over. */
 export function forkEntityManager (em: EntityManager, scope: EntityManagerScope): SqlEntityManager {
   const ours = Object.assign(scope.fork(em), methods) as unknown as ContextEntityManager
   ours[SCOPE] = scope
@@ -144,15 +131,33 @@ function actsOnContext (em: ContextEntityManager): boolean {
   return em.getContext(false) === em && em[SCOPE].isAttached
 }
 
+/**
+ * `REQUIRED`, which `@Transactional` uses, gets a savepoint here: MikroORM would take the deferred transaction for one
+ * that the caller has begun, and half of what fails in it would stay.
+ */
+async function runOnContext (em: ContextEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
+  const current = em.getContext(false)
+  if (current !== em) return await current.transactional(callback, options)
+  const scope = em[SCOPE]
+  // inside a transaction that was begun by hand (`em.begin({ ctx })`, or with `transaction: false`), MikroORM nests
+  if (!scope.isAttached && em.getTransactionContext() !== undefined) return await runTransactional(em, scope, callback, options)
+  if (!scope.isAttached) return await runIndependently(em, scope, callback, options)
+
+  const { NESTED, REQUIRED } = TransactionPropagation
+  const propagation = options.propagation === REQUIRED ? NESTED : options.propagation ?? NESTED
+  if (!isIndependent(propagation)) await beginWith(em, options)
+  return await runTransactional(em, scope, callback, { ...options, propagation })
+}
+
 /** An isolation level is the whole transaction's: it can be had until the transaction has begun. */
 async function beginWith (em: ContextEntityManager, { isolationLevel, readOnly }: NonNullable<Transactional[1]> = {}): Promise<boolean> {
   if (isolationLevel === undefined && readOnly === undefined) return false
   const scope = em[SCOPE]
-  if (scope.hasTransaction) {
+  if (scope.transaction.isOpen) {
     const wants = isolationLevel === undefined ? 'readOnly' : `isolationLevel '${isolationLevel}'`
     throw new FST_ORM_TRANSACTION_OPEN(scope.contextName, `${wants} cannot be had any more`, "Ask for it before the first write, in the route's config.orm, or in the options of runInContext()")
   }
-  await scope.begin({ isolationLevel, readOnly })
+  await scope.transaction.begin({ isolationLevel, readOnly })
   return true
 }
 
@@ -162,7 +167,7 @@ async function beginWith (em: ContextEntityManager, { isolationLevel, readOnly }
  */
 function beforeTransaction (em: ContextEntityManager, change: () => void): void {
   const scope = em[SCOPE]
-  if (scope.hasTransaction || !actsOnContext(em)) return change()
+  if (scope.transaction.isOpen || !actsOnContext(em)) return change()
   scope.detach()
   try {
     change()

@@ -1,3 +1,8 @@
+import { AsyncNesting } from '../util/async-nesting.ts'
+
+/** What the caller is called in. */
+const flushing = new AsyncNesting<Flushes>()
+
 /**
  * The flushes of one EntityManager, which MikroORM runs one after the other. Where one fails, MikroORM 7.2.1 forgets those
  * that wait for it: nobody would ever answer them.
@@ -11,15 +16,20 @@ export class Flushes {
     return this.#running === undefined
   }
 
-  /** Settled as the one that is running; those that wait are done before. */
+  /** The caller is a hook of an entity or a subscriber, whom the flush that is running waits for. */
+  get isCallers (): boolean {
+    return !this.isIdle && flushing.has(this)
+  }
+
+  /** Settled as the one that is running; those that wait are done before. `undefined` if that waits for the caller. */
   get done (): Promise<void> | undefined {
-    return this.#running
+    return this.isCallers ? undefined : this.#running
   }
 
   /** Those that wait fail with the one before: what they were to write was dropped with it. */
   async run (flush: () => Promise<void>): Promise<void> {
     if (this.#running !== undefined) return await firstToSettle(flush(), this.#running)
-    const running = this.#running = flush()
+    const running = this.#running = flushing.run(this, flush)
     try {
       await running
     } finally {

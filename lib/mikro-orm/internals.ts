@@ -1,4 +1,5 @@
-import { TransactionContext, type MikroORM } from '@mikro-orm/core'
+import { TransactionContext, type EntityManager, type MikroORM } from '@mikro-orm/core'
+import type { AbstractSqlDriver } from '@mikro-orm/sql'
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import { requireMethods } from '../drivers/internals.ts'
 
@@ -42,4 +43,16 @@ export function outsideTransactions<T> (callback: () => T): T {
 
 function transactionStorage (): AsyncLocalStorage<TransactionContext | undefined> {
   return (TransactionContext as unknown as { storage: AsyncLocalStorage<TransactionContext | undefined> }).storage
+}
+
+/** Forks an EntityManager for another driver: what it is made of asks for the driver while it is being made. */
+export function forkWith (driver: AbstractSqlDriver, em: EntityManager, fork: () => EntityManager = () => em.fork({ disableContextResolution: true })): EntityManager {
+  const internals = em as unknown as { driver: AbstractSqlDriver }
+  const own = internals.driver
+  internals.driver = driver
+  try {
+    return fork()
+  } finally {
+    internals.driver = own
+  }
 }

@@ -11,7 +11,7 @@ const COUNTER = Symbol('fastify-context-orm.counter')
 
 /** Counts the flushes that have something to write. */
 export interface FlushCounter {
-  flushes: number
+  flushCount: number
 }
 
 /** What the flush has found in each list, and in each entity that it updates. */
@@ -34,7 +34,7 @@ const methods = {
     keepLateUpdates(this)
     try {
       inherited(this).computeChangeSets.call(this)
-      if (this.getChangeSets().length > 0 || this.getCollectionUpdates().length > 0 || this.getExtraUpdates().size > 0) this[COUNTER].flushes++
+      if (this.getChangeSets().length > 0 || this.getCollectionUpdates().length > 0 || this.getExtraUpdates().size > 0) this[COUNTER].flushCount++
     } finally {
       this[SEEN] = {
         updated: preparedUpdates(this),

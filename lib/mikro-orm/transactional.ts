@@ -1,4 +1,5 @@
 import { TransactionContext, TransactionPropagation, type EntityManager } from '@mikro-orm/core'
+import { withLine } from '../transaction/callers-line.ts'
 import { deferredKyselyIn } from '../transaction/deferred-kysely.ts'
 import type { EntityManagerScope } from './entity-manager-scope.ts'
 import { Flushes } from './flushes.ts'
@@ -12,7 +13,7 @@ export type Transactional = Parameters<EntityManager['transactional']>
 
 /** Marks an EntityManager that knows the scope it is in. */
 export const SCOPE: unique symbol = Symbol('fastify-context-orm.scope')
-/** Of the EntityManagers that `em.transactional()` makes: the scope that they are in. */
+/** The scope that an EntityManager made by `em.transactional()` is in. */
 const PARENT = Symbol('fastify-context-orm.parent')
 const FLUSHES = Symbol('fastify-context-orm.flushes')
 
@@ -39,11 +40,11 @@ const innerMethods = {
   flush (this: InnerEntityManager): Promise<void> {
     const flush = (): Promise<void> => inherited(this).flush.call(this)
     const view = deferredKyselyIn(this)
-    return this[FLUSHES].run(view === undefined ? flush : () => view.failWith(flush))
+    return this[FLUSHES].run(view === undefined ? flush : () => view.runFlush(flush))
   },
 
   async transactional (this: InnerEntityManager, ...[callback, options = {}]: Transactional): Promise<unknown> {
-    return await runTransactional(this, this[PARENT], callback, options)
+    return await withLine(() => runTransactional(this, this[PARENT], callback, options))
   }
 }
 
@@ -56,7 +57,7 @@ export async function runTransactional (em: EntityManager, scope: EntityManagerS
   if (propagation !== TransactionPropagation.NESTED) return await run()
   // the inner EntityManager takes pending changes over; rolled back with the savepoint, they would be lost
   await flushPending(em, scope)
-  const result = await scope.runNested(run)
+  const result = await scope.independent.runNested(run)
   scope.noteFlush()
   return result
 }
@@ -65,7 +66,7 @@ export async function runIndependently (em: EntityManager, scope: EntityManagerS
   // the same here: they would be committed beside the context, which may fail
   await flushPending(em, scope)
   const begins = BEGINS.includes(options?.propagation ?? TransactionPropagation.NESTED)
-  return await scope.runIndependently(em, begins, withHooks => (
+  return await scope.independent.run(em, begins, withHooks => (
     inherited(em).transactional.call(em, inner => withHooks(async () => {
       // as MikroORM 7.2.5 does it for `NOT_SUPPORTED` too, where 7.2.1 leaves `em()` to be the outer one
       const result = await TransactionContext.create(inner, () => callback(inside(inner, scope)))
@@ -76,8 +77,9 @@ export async function runIndependently (em: EntityManager, scope: EntityManagerS
   ))
 }
 
-/** Of the context's EntityManager, or of an inner one. */
+/** Flushes the context's EntityManager, or an inner one; but not for a hook of a flush, which MikroORM lets flush nothing. */
 async function flushPending (em: EntityManager, scope: EntityManagerScope): Promise<void> {
+  if ((em === scope.em ? scope.flushes : (em as InnerEntityManager)[FLUSHES]).isCallers) return
   if (em === scope.em) await scope.flush()
   else if (needsFlush(em)) await em.flush()
 }

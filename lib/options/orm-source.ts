@@ -35,7 +35,7 @@ export function isSqlOrm (value: any): value is MikroORM {
     typeof value.driver?.getConnection?.()?.getClient === 'function'
 }
 
-/** Of databases that are used together: `where` is who takes them. Throws `FST_ORM_BAD_OPTION`. */
+/** The sources of databases that are used together. `where` is who takes them. Throws `FST_ORM_BAD_OPTION`. */
 export function sourcesOf (where: string, orms: readonly object[]): OrmSource[] {
   const sources = orms.map(sourceOf)
   const names = new Set<string>()

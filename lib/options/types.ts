@@ -1,24 +1,24 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 
-/** A database that can move to another host. Passed as `orm` wherever a MikroORM is. */
+/** A database that can move to another host. Pass it as `orm` wherever you would pass a MikroORM. */
 export interface SwitchableOrm<Host = string, Orm extends MikroORM<any> = MikroORM> {
   /** The present MikroORM. */
   readonly orm: Orm
   /** The present host. */
   readonly host: Host
   /**
-   * Connects to `host`, gives it to every context that uses the database for the first time from then on, and closes
-   * what was before when the last context that uses it has ended. Resolves when it is connected. Nothing happens if it
-   * is the present one. Throws `FST_ORM_SWITCH_FAILED` if it cannot connect, and stays where it is then.
+   * Connects to `host`. Contexts that use the database for the first time after that are on the new host. The old pool is
+   * closed when the last context that uses it has ended. Resolves when it is connected. If `host` is the present one, nothing
+   * happens. If it cannot connect, it stays where it is and throws `FST_ORM_SWITCH_FAILED`.
    */
   switchTo (host: Host): Promise<void>
-  /** Closes all connections. What was made by the function that is the plugin's option `orm`, the app closes. */
+  /** Closes all connections. If the function that is the plugin's option `orm` has made it, the app closes it. */
   close (): Promise<void>
 }
 
 /**
- * Augment this once with the type of your MikroORM, and `request.em`, `em()` and `fastify.orm` have its driver's. With
- * several databases, `orms` says which name has which:
+ * Augment this once with the type of your MikroORM. Then `request.em`, `em()` and `fastify.orm` have the types of its driver. With
+ * several databases, `orms` gives each name its type:
  *
  * ```ts
  * declare module 'fastify-context-orm' {
@@ -28,7 +28,7 @@ export interface SwitchableOrm<Host = string, Orm extends MikroORM<any> = MikroO
  */
 export interface Register {}
 
-/** The registered MikroORM, of several the first; of a function, a promise or `switchable()`, what it gives. */
+/** The registered MikroORM, or the first of several. If a function, a promise or `switchable()` is registered: what it gives. */
 export type RegisteredOrm = Register extends { orm: infer Orm } ? First<Opened<Orm>> : MikroORM
 
 /** The registered MikroORMs by their names. */

@@ -8,8 +8,8 @@ import { startSandboxing } from '../context/sandboxes.ts'
 const ALLOWED = Symbol('fastify-context-orm.allow-sandboxes')
 
 /**
- * Lets requests over sockets join a sandbox of this process by `sandbox.headers`. For tests: an app that was not passed
- * ignores that header. Throws `FST_ORM_BAD_OPTION`.
+ * Lets requests over sockets join a sandbox of this process by `sandbox.headers`. Use it in tests only. An app that was not passed
+ * to it ignores the header. Throws `FST_ORM_BAD_OPTION`.
  */
 export function allowSandboxes (app: FastifyInstance<any, any, any, any, any>): void {
   if (typeof app?.addHook !== 'function') throw new FST_ORM_BAD_OPTION('allowSandboxes()', 'app', 'a Fastify instance', show(app))

@@ -1,31 +1,18 @@
-import type { EntityManager } from '@mikro-orm/core'
 import type { AbstractSqlConnection, AbstractSqlDriver } from '@mikro-orm/sql'
 
 /** What MikroORM 7.2.1 does not publish of connections and drivers, and a sandbox needs. */
 
-/** Of MikroORM's connections, all that leads to the database: the rest is built on these. */
+/** All that leads to the database on a connection of MikroORM's: the rest is built on these. */
 const ROUTES = ['getClient', 'getNativeClient', 'executeDump', 'execute', 'stream', 'transactional'] as const
 
 /** These use private members, which a view has not, or come to something that does. */
 const OF_THE_REAL = ['connect', 'ensureConnection', 'close', 'execute', 'stream', 'logQuery'] as const
 
-/** The same connection, but for what is given, and whatever has become of the real one's routes. */
+/** The same connection with other methods in place of those that are given. Routes of the real one do not matter to it. */
 export function viewOf (real: AbstractSqlConnection, overrides: object): AbstractSqlConnection {
   const inherited = Object.getPrototypeOf(real)
   const bound = Object.fromEntries(OF_THE_REAL.map(name => [name, inherited[name].bind(real)]))
   return Object.assign(Object.create(real), { transactional: inherited.transactional, ...bound, ...overrides })
-}
-
-/** Forks an EntityManager for another driver: what it is made of asks for the driver while it is being made. */
-export function forkWith (driver: AbstractSqlDriver, em: EntityManager): EntityManager {
-  const internals = em as unknown as { driver: AbstractSqlDriver }
-  const own = internals.driver
-  internals.driver = driver
-  try {
-    return em.fork({ disableContextResolution: true })
-  } finally {
-    internals.driver = own
-  }
 }
 
 /** All connections of a driver, read replicas included. */

@@ -1,60 +1,100 @@
-import type { AbstractSqlConnection, AbstractSqlDriver, SessionContext } from '@mikro-orm/sql'
-import { currentContext } from '../context/context.ts'
-import { FST_ORM_SANDBOX_REFUSED } from '../errors.ts'
-import type { ControlledTransaction } from '../drivers/pinned-transaction.ts'
-import { viewOf } from './internals.ts'
-import { connectionOf, sandboxClient, type SandboxConnection } from './sandbox-client.ts'
-import { runInside, SandboxDriver } from './sandbox-driver.ts'
+import type { DatabaseConnection, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
+import { FST_ORM_SANDBOX_ENDED, withCallersLine } from '../errors.ts'
+import { isRead } from '../sql/statement.ts'
+import { SandboxSavepoint } from './sandbox-savepoint.ts'
 import type { SandboxTransaction } from './sandbox-transaction.ts'
-import { DRIVER } from '../drivers/driver.ts'
-import { connectionPrototypeOf } from '../drivers/internals.ts'
 
-/**
- * MikroORM's objects for a database, as they are inside a sandbox: a connection that uses the sandbox's, and a driver
- * with no other connection than that.
- */
+type InTurn = () => Promise<Result>
+type CancelQuery = NonNullable<DatabaseConnection['cancelQuery']>
 
-type Client = ReturnType<AbstractSqlConnection['getClient']>
-type Execute = AbstractSqlConnection['execute']
-type Stream = AbstractSqlConnection['stream']
-type CallRoutine = AbstractSqlConnection['callRoutine']
-type Transactional = AbstractSqlConnection['transactional']
+let connections = 0
 
-interface ConnectionInternals {
-  applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void>
-}
+/** Stands for a connection of the pool: in a transaction, or with one for each statement. */
+export class SandboxConnection implements DatabaseConnection {
+  readonly #transaction: SandboxTransaction
+  readonly #who: string
+  readonly #number = ++connections
+  #isRunning = false
+  #cancellations = 0
 
-/** A database as one user of the sandbox sees it. */
-export interface SandboxedDatabase {
-  readonly connection: AbstractSqlConnection
-  readonly driver: AbstractSqlDriver
-}
+  /** What stands for its transaction, if it has begun one. */
+  savepoint: SandboxSavepoint | undefined
 
-/** `who` uses it, where that is no context. `client` is the one that the sandbox's connection comes from. */
-export function sandboxDatabase (transaction: SandboxTransaction, driver: AbstractSqlDriver, client: Client, who: string): SandboxedDatabase {
-  const real: AbstractSqlConnection = driver.getConnection('write')
-  const inherited = Object.getPrototypeOf(real) as AbstractSqlConnection
-  const ofSandbox = sandboxClient(transaction, client, who)
-  const refuse = (what: string): Promise<never> => Promise.reject(new FST_ORM_SANDBOX_REFUSED(currentContext()?.name ?? who, what))
-  const connection = viewOf(real, {
-    getClient: () => ofSandbox,
-    getNativeClient: () => refuse('getNativeClient()'),
-    // by default through the client
-    executeDump: (dump: string) => inherited.executeDump === connectionPrototypeOf(real).executeDump ? inherited.executeDump.call(connection, dump) : refuse('executeDump()'),
-    // on the real one, whose client is private, and not asked if there is a transaction
-    execute: ((query, params, method, ctx, log) => inherited.execute.call(real, query, params, method, ctx ?? ofSandbox as never, log)) as Execute,
-    stream: ((query, params, ctx, ...rest) => inherited.stream.call(real, query, params, ctx ?? ofSandbox as never, ...rest)) as Stream,
-    callRoutine: ((routine, args, ctx) => inherited.callRoutine.call(real, routine, args, ctx ?? ofSandbox as never)) as CallRoutine,
-    transactional: ((callback, options) => inherited.transactional.call(connection, async trx => await runInside(await connectionOf(trx as ControlledTransaction), () => callback(trx)), options)) as Transactional,
+  constructor (transaction: SandboxTransaction, who: string) {
+    this.#transaction = transaction
+    this.#who = who
+  }
 
-    async applySessionContext (trx: ControlledTransaction, sessionContext: SessionContext, ...rest: unknown[]): Promise<void> {
-      const { savepoint } = await connectionOf(trx) as SandboxConnection
-      const names = [...Object.keys({ ...sessionContext.variables }), ...(sessionContext.role === undefined ? [] : ['role'])]
-      savepoint!.onLeave(await transaction.rules.noteSettings(names))
-      await (inherited as unknown as ConnectionInternals).applySessionContext.call(connection, trx, sessionContext, ...rest)
+  async begin (settings: { readOnly: boolean }): Promise<void> {
+    const savepoint = this.#newSavepoint()
+    await savepoint.open(settings)
+    this.savepoint = savepoint
+  }
+
+  /** The savepoint stands for the transaction of `owner`. */
+  noteOwner (owner: object): void {
+    this.#transaction.noteOwner(owner, this.savepoint!)
+  }
+
+  /** In MySQL, a savepoint takes the place of one that has its name, such as that of a context around. */
+  nameOf (name: string): string {
+    return `${name}_${this.#number}`
+  }
+
+  async command (make: Parameters<SandboxTransaction['command']>[0]): Promise<void> {
+    await this.savepoint!.inTurn(this.#who, () => this.#transaction.command(make))
+  }
+
+  async executeQuery (query: Query, options?: QueryOptions): Promise<Result> {
+    const cancellations = this.#cancellations
+    const run: InTurn = async () => {
+      if (this.#cancellations !== cancellations) throw withCallersLine(() => new FST_ORM_SANDBOX_ENDED(this.#who, 'it was cancelled while it waited for its turn'))
+      return await this.#execute(query, options)
     }
-  })
-  Object.assign(connection, { [DRIVER]: new SandboxDriver(transaction.dialect, connection, driver.config) })
-  const sandboxed = Object.create(driver, { connection: { value: connection }, getConnection: { value: () => connection } })
-  return { connection, driver: sandboxed }
+    return this.savepoint === undefined ? await this.#executeAlone(query, run) : await this.savepoint.inTurn(this.#who, run)
+  }
+
+  /** All at once: a cursor would keep everybody else from the connection until its last row is read. */
+  async * streamQuery (query: Query, chunkSize: number, options?: QueryOptions): AsyncGenerator<Result, undefined> {
+    const { rows } = await this.executeQuery(query, options)
+    for (let start = 0; start < rows.length; start += chunkSize) yield { rows: rows.slice(start, start + chunkSize) }
+    return undefined
+  }
+
+  async collectSessionInfo (): Promise<void> {
+    await this.#transaction.collectSessionInfo()
+  }
+
+  /** A statement that still waits for its turn fails when that comes. */
+  async cancelQuery (control: Parameters<CancelQuery>[0]): Promise<void> {
+    this.#cancellations++
+    if (this.#isRunning) await this.#transaction.cancel(control)
+  }
+
+  /** A statement that fails would take the transaction along that it is no part of. */
+  async #executeAlone ({ sql }: Query, run: InTurn): Promise<Result> {
+    const savepoint = this.#newSavepoint()
+    await savepoint.open({ readOnly: false })
+    try {
+      const result = await savepoint.inTurn(this.#who, run)
+      await savepoint.commit({ hasWritten: !isRead(sql, this.#transaction.dialect) })
+      return result
+    } catch (error) {
+      await savepoint.rollback()
+      throw error
+    }
+  }
+
+  async #execute (query: Query, options: QueryOptions): Promise<Result> {
+    this.#isRunning = true
+    try {
+      return await this.#transaction.execute(this.#who, query, options)
+    } finally {
+      this.#isRunning = false
+    }
+  }
+
+  #newSavepoint (): SandboxSavepoint {
+    return new SandboxSavepoint(this.#transaction, this.#who, false)
+  }
 }

@@ -1,12 +1,12 @@
 import type { Dialect } from '../drivers/dialect.ts'
-import type { BeginOptions } from '../drivers/driver.ts'
+import type { BeginOptions, Driver } from '../drivers/driver.ts'
 import { KyselyDriver } from '../drivers/kysely/kysely-driver.ts'
 import type { DatabaseConnection, PinnedTransaction, TransactionSettings } from '../drivers/pinned-transaction.ts'
 import { PoolGate } from '../drivers/pool-gate.ts'
-import { SandboxConnection } from './sandbox-client.ts'
+import { SandboxConnection } from './sandbox-connection.ts'
 
 /** A database inside a sandbox: what is a transaction elsewhere is a savepoint here, on the one connection that there is. */
-export class SandboxDriver extends KyselyDriver {
+export class SandboxDriver extends KyselyDriver implements Driver {
   override readonly dialect: Dialect
   override readonly gate: PoolGate = new PoolGate(Infinity) // the sandbox's own queue lets in
 

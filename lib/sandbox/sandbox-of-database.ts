@@ -1,19 +1,20 @@
-import { Utils, wrap, type EntityManager, type MikroORM } from '@mikro-orm/core'
+import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { AbstractSqlConnection, AbstractSqlDriver } from '@mikro-orm/sql'
+import { isPool } from '../drivers/kysely/connections.ts'
 import { FST_ORM_SANDBOX_TAKEN, withCallersLine } from '../errors.ts'
-import { connectionsOf, forkWith, rerouteConnection } from './internals.ts'
-import { sandboxDatabase, type SandboxedDatabase } from './sandbox-connection.ts'
+import { forkWith } from '../mikro-orm/internals.ts'
+import { hasPendingChanges } from '../mikro-orm/pending-changes.ts'
+import { patience } from '../util/patience.ts'
+import { connectionsOf, rerouteConnection } from './internals.ts'
 import { SandboxTransaction } from './sandbox-transaction.ts'
-import { dialectOf } from '../drivers/dialect.ts'
+import { sandboxDatabase, type SandboxedDatabase } from './sandboxed-database.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 
-/** For how long no sandbox may end while another one waits for a connection. */
-const TAKEN_MS = 10_000
-const CHECK_EVERY_MS = 1000
-
 /** The sandboxes on a pool. */
 interface OpenSandboxes {
+  /** One at a time: it holds the only connection. */
+  readonly isSingle: boolean
   count: number
   lastEnded: number
 }
@@ -46,11 +47,11 @@ export class SandboxOfDatabase {
     await real.ensureConnection() // of some drivers, a connection that nothing has used has no client
     const isNested = connectionOf(real) !== undefined
     if (!isNested && isTaken(real)) {
-      throw new FST_ORM_SANDBOX_TAKEN('createSandbox()', orm.em.name, ONLY_ONE, 'There is one sandbox at a time on SQLite: roll the other one back before, and run such tests one after the other')
+      throw new FST_ORM_SANDBOX_TAKEN('createSandbox()', orm.em.name, ONLY_ONE, 'Here there is one sandbox at a time: roll the other one back before, and run such tests one after the other')
     }
     const client = real.getClient()
     const name = orm.em.name
-    const leave = enter(driver, () => connectionOf(real) ?? refuseIfTaken(real, name))
+    const leave = enter(driver, client, () => connectionOf(real) ?? refuseIfTaken(real, name))
     try {
       const transaction = await beginInTime(real, client, name)
       return new SandboxOfDatabase(orm, transaction, client, leave)
@@ -86,31 +87,20 @@ const ONLY_ONE = 'its only one is held by a sandbox'
 /** What has been loaded for one part of a test is not what the next part has made of it. (What is not flushed stays.) */
 const READING = {
   async find (this: EntityManager, ...[entity, where, options]: Parameters<EntityManager['find']>): Promise<unknown> {
-    return await Object.getPrototypeOf(this).find.call(this, entity, where, { refresh: !hasUnflushed(this), ...options })
+    return await Object.getPrototypeOf(this).find.call(this, entity, where, { refresh: !hasPendingChanges(this.getContext()), ...options })
   },
 
   async findOne (this: EntityManager, ...[entity, where, options]: Parameters<EntityManager['findOne']>): Promise<unknown> {
-    return await Object.getPrototypeOf(this).findOne.call(this, entity, where, { refresh: !hasUnflushed(this), ...options })
+    return await Object.getPrototypeOf(this).findOne.call(this, entity, where, { refresh: !hasPendingChanges(this.getContext()), ...options })
   }
-}
-
-/** Without a look at what a flush would do, which changes entities itself (`onUpdate`, in MikroORM 7.2.1). */
-function hasUnflushed (em: EntityManager): boolean {
-  const changes = em.getUnitOfWork()
-  if (changes.getPersistStack().size + changes.getRemoveStack().size > 0) return true
-  for (const entity of changes.getIdentityMap()) {
-    const { __originalEntityData: original } = wrap(entity, true)
-    if (!Utils.equals(em.getComparator().prepareEntity(entity), original)) return true
-  }
-  return false
 }
 
 /** From now on, and for good, `route` is asked whose connection it is: what a sandbox has left behind must not get the real one. */
-function enter (driver: AbstractSqlDriver, route: () => AbstractSqlConnection | undefined): () => void {
+function enter (driver: AbstractSqlDriver, client: Client, route: () => AbstractSqlConnection | undefined): () => void {
   const real: AbstractSqlConnection = driver.getConnection('write')
   let open = openOn.get(real)
   if (open === undefined) {
-    open = { count: 0, lastEnded: 0 }
+    open = { isSingle: !isPool(client), count: 0, lastEnded: 0 }
     openOn.set(real, open)
     for (const connection of connectionsOf(driver)) rerouteConnection(connection, route)
   }
@@ -133,11 +123,11 @@ async function beginInTime (real: AbstractSqlConnection, client: Client, name: s
   let error: Error | undefined
   const timer = setInterval(() => {
     const { lastEnded, count } = openOn.get(real)!
-    if (performance.now() - Math.max(since, lastEnded) < TAKEN_MS) return
+    if (performance.now() - Math.max(since, lastEnded) < patience.takenSandbox) return
     clearInterval(timer)
-    error = new FST_ORM_SANDBOX_TAKEN('createSandbox()', name, `none has become free in ${TAKEN_MS / 1000} s, with ${count - 1} other sandboxes open`, 'Roll back those that are over, run fewer tests at once, or make the pool larger')
+    error = new FST_ORM_SANDBOX_TAKEN('createSandbox()', name, `none has become free in ${patience.takenSandbox / 1000} s, with ${count - 1} other sandboxes open`, 'Roll back those that are over, run fewer tests at once, or make the pool larger')
     failed.reject(error)
-  }, CHECK_EVERY_MS)
+  }, patience.checkEvery)
   const arrived = (): void => {
     clearInterval(timer)
     if (error !== undefined) throw error
@@ -153,7 +143,8 @@ function driverOf (orm: MikroORM): AbstractSqlDriver {
   return orm.em.getDriver() as AbstractSqlDriver
 }
 
-/** SQLite has one connection, and a sandbox holds it. */
+/** Its one connection is held by a sandbox. */
 function isTaken (connection: AbstractSqlConnection): boolean {
-  return dialectOf(connection.getPlatform()) === 'sqlite' && (openOn.get(connection)?.count ?? 0) > 0
+  const open = openOn.get(connection)
+  return open !== undefined && open.isSingle && open.count > 0
 }

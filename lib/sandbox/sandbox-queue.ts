@@ -1,4 +1,5 @@
 import { FST_ORM_SANDBOX_WAIT } from '../errors.ts'
+import { patience } from '../util/patience.ts'
 import type { SandboxSavepoint } from './sandbox-savepoint.ts'
 
 interface Waiting {
@@ -8,12 +9,6 @@ interface Waiting {
   start (): void
   fail (error: Error): void
 }
-
-/** For how long nothing may happen on the connection while somebody waits for it. */
-const STUCK_MS = 4000
-/** For how long a savepoint may keep somebody waiting, whatever happens in it. */
-const MAX_WAIT_MS = 30_000
-const CHECK_EVERY_MS = 1000
 
 /**
  * Those who wait for the one connection of a sandbox. Savepoints lie in one another: whoever works in the innermost one
@@ -56,7 +51,7 @@ export class SandboxQueue {
     const turn = Promise.withResolvers<void>()
     this.#waiting.push({ who, where, since: performance.now(), start: turn.resolve, fail: turn.reject })
     this.#startNext()
-    this.#timer ??= setInterval(() => this.#giveUpWhatLeadsNowhere(), CHECK_EVERY_MS)
+    this.#timer ??= setInterval(() => this.#giveUpWhatLeadsNowhere(), patience.checkEvery)
     await turn.promise
     try {
       return await task()
@@ -73,7 +68,7 @@ export class SandboxQueue {
     this.#stopTimer()
   }
 
-  /** The same for those who wait for a savepoint that has been left, which is no more. */
+  /** Rejects those who wait for a savepoint that has been left. */
   failThoseInside (error: (who: string) => Error): void {
     for (const waiting of this.#waiting.filter(({ where }) => !where().isOpen)) this.#fail(waiting, error(waiting.who))
   }
@@ -91,15 +86,15 @@ export class SandboxQueue {
     for (const waiting of [...this.#waiting]) {
       const { who, where, since } = waiting
       const giveUp = ({ holder }: SandboxSavepoint, why: string): void => this.#fail(waiting, new FST_ORM_SANDBOX_WAIT(who, holder, why))
-      const isStuck = !this.#isBusy && now - Math.max(since, this.#lastActive) >= STUCK_MS
+      const isStuck = !this.#isBusy && now - Math.max(since, this.#lastActive) >= patience.stuckSandbox
       if (isStuck) {
-        giveUp(this.innermost, `nothing has happened for ${STUCK_MS / 1000} s`)
+        giveUp(this.innermost, `nothing has happened for ${patience.stuckSandbox / 1000} s`)
         continue
       }
       // what lies right inside of where he wants to be is what keeps him waiting
       const first = this.#open.indexOf(where()) + 1
       for (const blocking of this.#open.slice(first, first + 1)) {
-        if (now - Math.max(since, blocking.openedAt) >= MAX_WAIT_MS) giveUp(blocking, `it has not ended in ${MAX_WAIT_MS / 1000} s`)
+        if (now - Math.max(since, blocking.openedAt) >= patience.openSavepoint) giveUp(blocking, `it has not ended in ${patience.openSavepoint / 1000} s`)
       }
     }
   }

@@ -1,5 +1,5 @@
 import type { AbstractSqlConnection } from '@mikro-orm/sql'
-import { FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, withCallersLine } from '../errors.ts'
+import { FST_ORM_IMPLICIT_COMMIT, FST_ORM_SANDBOX_ENDED, FST_ORM_SANDBOX_REFUSED, withCallersLine } from '../errors.ts'
 import { cancelStatement } from '../drivers/kysely/connections.ts'
 import { KyselyTransaction } from '../drivers/kysely/kysely-transaction.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
@@ -10,7 +10,7 @@ import { rulesOf } from './sandbox-rules.ts'
 import { SandboxSavepoint, type SavepointHost } from './sandbox-savepoint.ts'
 import type { SavepointRules } from '../drivers/savepoint-rules.ts'
 import { dialectOf, type Dialect } from '../drivers/dialect.ts'
-import { endsATransaction, shorten } from '../sql/statement.ts'
+import { endsATransaction, implicitCommitOf, shorten } from '../sql/statement.ts'
 
 type Client = ReturnType<AbstractSqlConnection['getClient']>
 
@@ -36,9 +36,9 @@ export class SandboxTransaction implements SavepointHost {
 
   /** On a connection of the pool of `client`. If `arrived` throws when there is one, it goes back. */
   static async begin (real: AbstractSqlConnection, client: Client, arrived: () => void): Promise<SandboxTransaction> {
-    const pool = viewOf(real, { getClient: () => client })
-    const pinned = await KyselyTransaction.begin(pool, {}, arrived)
-    return new SandboxTransaction(client, dialectOf(real.getPlatform()), await rulesOf(pool, pinned.trx), pinned)
+    const ormConnection = viewOf(real, { getClient: () => client })
+    const pinned = await KyselyTransaction.begin(ormConnection, {}, arrived)
+    return new SandboxTransaction(client, dialectOf(real.getPlatform()), await rulesOf(ormConnection, pinned.trx), pinned)
   }
 
   get introspection (): Client['introspection'] {
@@ -84,6 +84,7 @@ export class SandboxTransaction implements SavepointHost {
   /** In one's turn. Throws `FST_ORM_SANDBOX_REFUSED` for what would end the sandbox. */
   async execute (who: string, query: Query, options: QueryOptions): Promise<Result> {
     if (endsATransaction(query.sql, this.dialect)) throw withCallersLine(() => new FST_ORM_SANDBOX_REFUSED(who, shorten(query.sql)))
+    if (implicitCommitOf(query.sql, this.dialect) !== undefined) throw withCallersLine(() => new FST_ORM_IMPLICIT_COMMIT(who, shorten(query.sql)))
     this.#assertOpen(who)
     return await this.#running.run(this.#pinned.connection, connection => connection.executeQuery(query, options))
   }
@@ -111,8 +112,7 @@ export class SandboxTransaction implements SavepointHost {
   /** Cancels what is running, rolls everything back, and gives the connection back. Rejects if the rollback has failed. */
   async end (): Promise<void> {
     this.#finish('its sandbox has been rolled back')
-    this.#running.cancel(connection => cancelStatement(this.#client, connection))
-    await this.#running.cancelled
+    this.#running.cancel((connection, ended) => cancelStatement(this.#client, connection, ended))
     await this.#running.done
     for (const savepoint of this.#queue.open) {
       savepoint.close()

@@ -8,9 +8,11 @@ import { Flushes } from '../mikro-orm/flushes.ts'
 import type { OrmSource } from '../options/orm-source.ts'
 import { Settlement } from '../context/settlement.ts'
 import { runningContexts, untilNoneRuns, type RunnableContext } from '../context/running-contexts.ts'
-import { forkWith } from './internals.ts'
+import { patience } from '../util/patience.ts'
+import { forkWith } from '../mikro-orm/internals.ts'
 import { SandboxOfDatabase } from './sandbox-of-database.ts'
-import type { SandboxOfContexts } from '../context/sandboxes.ts'
+import { SandboxRecord } from './sandbox-record.ts'
+import type { SandboxOfContexts, UserOfSandbox } from '../context/sandboxes.ts'
 
 /** The sandbox that the caller runs in. */
 const storage = new AsyncLocalStorage<Sandbox>()
@@ -19,14 +21,13 @@ const byId = new Map<string, Sandbox>()
 /** The header by which a request joins a sandbox. */
 export const SANDBOX_HEADER = 'x-orm-sandbox'
 
-/** For contexts that are on their way to their end when the sandbox ends. */
-const GRACE_MS = 4000
-
 /**
  * One test's own view of its databases: everything that is done inside of it is done in one transaction for each, which
  * is rolled back in the end.
  */
 export class Sandbox implements SandboxOfContexts {
+  /** What happens in its contexts. */
+  readonly record: SandboxRecord = new SandboxRecord()
   readonly #id = randomUUID()
   /** A sandbox inside of another one is a savepoint of that. */
   readonly #outer = currentSandbox()
@@ -84,11 +85,9 @@ export class Sandbox implements SandboxOfContexts {
     return await this.runInside(async () => await fn())
   }
 
-  fork (em: EntityManager, who: string): EntityManager {
-    const database = this.#databases.find(database => database.isOf(em.getDriver()))
-    if (database !== undefined) return forkWith(database.contexts.driver, em)
-    if (this.#outer !== undefined) return this.#outer.fork(em, who)
-    throw withCallersLine(() => new FST_ORM_SANDBOX_DATABASE(who, em.name, this.#databases.map(({ name }) => `"${name}"`).join(', ')))
+  fork (em: EntityManager, user: UserOfSandbox): EntityManager {
+    this.record.note(user.description)
+    return this.#forkOf(em, user.name)
   }
 
   /** The one that stands for that connection in here, or in the sandbox around. */
@@ -100,6 +99,13 @@ export class Sandbox implements SandboxOfContexts {
     if (!this.#settlement.advance('rollback', 'close')) return await this.#ended!.catch(() => {}) // who has ended it has been told
     this.#ended = this.#end()
     await this.#ended
+  }
+
+  #forkOf (em: EntityManager, who: string): EntityManager {
+    const database = this.#databases.find(database => database.isOf(em.getDriver()))
+    if (database !== undefined) return forkWith(database.contexts.driver, em)
+    if (this.#outer !== undefined) return this.#outer.#forkOf(em, who)
+    throw withCallersLine(() => new FST_ORM_SANDBOX_DATABASE(who, em.name, this.#databases.map(({ name }) => `"${name}"`).join(', ')))
   }
 
   async #begin (): Promise<void> {
@@ -122,13 +128,14 @@ export class Sandbox implements SandboxOfContexts {
   async #untilSettled (): Promise<void> {
     const isSettling = (context: RunnableContext): boolean => context.sandbox === this && context.ending !== undefined
     const timeout = Promise.withResolvers<void>()
-    const timer = setTimeout(timeout.resolve, GRACE_MS)
+    const timer = setTimeout(timeout.resolve, patience.sandboxEnd)
     await Promise.race([untilNoneRuns(isSettling), timeout.promise])
     clearTimeout(timer)
   }
 
   async #endDatabases (): Promise<void> {
     const ends = await Promise.allSettled(this.#databases.map(database => database.end()))
+    this.record.stop()
     for (const leave of this.#leaving.splice(0)) leave()
     for (const end of ends) if (end.status === 'rejected') throw end.reason
   }

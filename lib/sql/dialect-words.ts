@@ -8,6 +8,12 @@ export interface DialectWords {
   readonly functions: ReadonlySet<string>
   /** After which a parenthesis is no call. */
   readonly keywordsBeforeParenthesis: ReadonlySet<string>
+  /** A name that writes when it is read, in quotes or without. */
+  readonly hiddenWrite?: RegExp
+  /** Whether a statement that begins with these words commits before it runs. */
+  commitsImplicitly? (words: string[]): boolean
+  /** Whether it leaves locks to the session. */
+  locksTables? (words: string[]): boolean
 }
 
 export const WORDS: Record<Dialect, DialectWords> = {
@@ -15,6 +21,7 @@ export const WORDS: Record<Dialect, DialectWords> = {
   mysql,
   sqlite,
   unknown: {
+    hiddenWrite: new RegExp(`${sqlite.hiddenWrite.source}|${mysql.hiddenWrite.source}`, 'i'),
     functions: inEach(postgresql.functions, mysql.functions, sqlite.functions),
     keywordsBeforeParenthesis: inEach(postgresql.keywordsBeforeParenthesis, mysql.keywordsBeforeParenthesis, sqlite.keywordsBeforeParenthesis)
   }

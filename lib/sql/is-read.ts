@@ -21,14 +21,15 @@ import { words } from '../util/words.ts'
  * the name of a column, or of one of the database's own functions, and takes a row or a type of the user's.
  */
 export function isRead (sql: string, dialect: Dialect = 'unknown'): boolean {
-  return beginsWithSelect(sql) && (isSimpleSelect(sql, dialect) || new Reader(sql, dialect).isRead())
+  return beginsWithSelect(sql) && WORDS[dialect].hiddenWrite?.test(sql) !== true && (isSimpleSelect(sql, dialect) || new Reader(sql, dialect).isRead())
 }
 
-type Parenthesis = 'group' | 'cast' | 'call'
+type Parenthesis = 'group' | 'select' | 'cast' | 'call'
 
 /** For what holds more than names, values and the words of a plain `select`. */
 class Reader {
   readonly #tokens: Tokens
+  readonly #dialect: Dialect
   readonly #words: DialectWords
   /** Where names without quotes may be calls. */
   readonly #isStrict: boolean
@@ -38,6 +39,7 @@ class Reader {
   #last = ''
   #beforeLast = ''
   #lastKind: Tokens['kind'] = 'end'
+  #lastEnd = 0
   #mustBeType = false
   #isType = false
   #mayBeRow = false
@@ -45,6 +47,7 @@ class Reader {
 
   constructor (sql: string, dialect: Dialect) {
     this.#tokens = new Tokens(sql, dialect)
+    this.#dialect = dialect
     this.#words = WORDS[dialect]
     this.#isStrict = dialect === 'postgresql' || dialect === 'unknown'
   }
@@ -58,6 +61,7 @@ class Reader {
       this.#beforeLast = this.#last
       this.#last = token
       this.#lastKind = kind
+      this.#lastEnd = tokens.end
     }
     return !tokens.isDoubtful
   }
@@ -66,6 +70,7 @@ class Reader {
     if (this.#mustBeType) return this.#acceptsType(token)
     if (this.#mayBeRow && !AFTER_A_WORD_THAT_IS_NO_ROW.has(token)) return false
     this.#mayBeRow = false
+    if (this.#isStrict && this.#definesColumn(token, kind)) return false
     const wasType = this.#isType
     this.#isType = wasType && token === 'varying'
     switch (kind) {
@@ -76,6 +81,12 @@ class Reader {
     }
   }
 
+  /** `lower("d" dom)` after a function that returns rows: `lower` is their name, and they have a column. */
+  #definesColumn (token: string, kind: Tokens['kind']): boolean {
+    const isIn = this.#open.length > 0 && this.#open.at(-1) !== 'select' && (this.#beforeLast === '(' || this.#beforeLast === ',')
+    return isIn && isName(this.#last, this.#lastKind) && isName(token, kind)
+  }
+
   #acceptsType (token: string): boolean {
     this.#mustBeType = false
     this.#isType = true
@@ -84,6 +95,7 @@ class Reader {
 
   #acceptsWord (word: string): boolean {
     if (WRITING_WORDS.has(word)) return false
+    if (word === 'select' && this.#last === '(') this.#open[this.#open.length - 1] = 'select'
     if (word === 'as' && this.#open.at(-1) === 'cast') this.#mustBeType = true
     if (!this.#isStrict || this.#tokens.isInBrackets) return true
     this.#mayBeRow = this.#calls > 0 && !keywords.has(word)
@@ -104,6 +116,8 @@ class Reader {
       case ':':
         this.#mustBeType = this.#last === ':'
         return this.#isStrict || !this.#mustBeType
+      case '@': // a variable of the session in MySQL: another connection has another
+        return this.#dialect !== 'mysql'
       case '=':
         return this.#last !== ':' // assigns a variable of the session in MySQL
       case ';':
@@ -113,7 +127,13 @@ class Reader {
   }
 
   #opens (isType: boolean): boolean {
-    if (!this.#isName || isType || this.#isKeyword) {
+    if (this.#isStrict && this.#last === 'as') return false // the columns of rows, which may be of a domain
+    // with something between, MySQL calls a function of the user's that has the name of one of its own
+    const isApart = this.#dialect === 'mysql' && this.#tokens.start !== this.#lastEnd
+    if (isApart && (this.#last === 'cast' || this.#words.functions.has(this.#last))) return false
+    // SQLite has tables that are called, and takes strings for their names
+    const isCall = this.#isName || this.#lastKind === 'string'
+    if (!isCall || isType || this.#isKeyword) {
       this.#open.push(this.#last === 'cast' ? 'cast' : 'group')
       return true
     }
@@ -132,6 +152,10 @@ class Reader {
   }
 }
 
+function isName (token: string, kind: Tokens['kind']): boolean {
+  return kind === 'name' || (kind === 'word' && !keywords.has(token))
+}
+
 /** No words, that is. */
 const STANDS_FOR = { name: '"', string: "'", number: '0', end: '' }
 
@@ -148,10 +172,12 @@ const AFTER_A_WORD_THAT_IS_NO_ROW = words('( \' from zone')
 
 /**
  * `for` and `lock` begin a locking clause, `into` writes rows, and SQL Server takes a second statement without a
- * semicolon. Quoted, each of them is a name like any other. What is `returning` a type may be checked by a function.
+ * semicolon. Quoted, each of them is a name like any other. What is `returning` a type may be checked by a function. Of what
+ * `sql_calc_found_rows` counts, only the same connection of MySQL's can be asked.
  */
 const WRITING_WORDS = words(`
   for lock into with insert update delete merge upsert truncate create alter drop grant revoke deny exec execute
   call do set begin commit rollback save savepoint release declare use dbcc backup restore kill shutdown reconfigure
   waitfor print raiserror throw goto while procedure copy vacuum analyze attach detach pragma reindex returning
+  sql_calc_found_rows
 `)

@@ -16,10 +16,10 @@ function simpleSelect (name: string): RegExp {
   const callsNothing = "(?![\\w$']|\\s*\\()"
   return new RegExp(`^select (?:${[
     '[ \\n,()=<>!\\d]',
-    `${name}(?:\\.${name})*(?:\\.\\*)?(?![\\s.]*["'\`(])`, // a string after a name would be of that type
-    "'[^'\\\\]*'",
-    '(?:as|from|where|and|or|not|in|on|distinct|having|between|exists|select|all|case|when|then|else)(?![\\w$\'])',
-    `(?:is|null|join|left|inner|order|group|by|asc|desc|limit|offset|like|ilike|true|false|end|nulls|last|first)${callsNothing}`,
+    `${name}(?:\\.${name})*(?:\\.\\*)?(?![\\s.]*["'\`(c])`, // a string after a name would be of that type; nor does `count(*)` come after one
+    "'[^'\\\\]*'(?!\\s*\\()", // in SQLite, it may be the name of a table that is called
+    '(?:from|where|and|or|not|in|on|distinct|having|between|exists|select|all|case|when|then|else)(?![\\w$\'])',
+    `(?:as|is|null|join|left|inner|order|group|by|asc|desc|limit|offset|like|ilike|true|false|end|nulls|last|first)${callsNothing}`,
     'count\\(\\*\\)',
     '[.-](?=\\d)',
     '\\$\\d'

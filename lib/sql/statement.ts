@@ -1,7 +1,7 @@
-import { commandOf } from './command.ts'
+import { commandOf, implicitCommitOf } from './command.ts'
 import type { Dialect } from '../drivers/dialect.ts'
 
-export { commandOf }
+export { commandOf, implicitCommitOf }
 export { isRead } from './is-read.ts'
 
 /**

@@ -3,6 +3,7 @@ import type { Kysely } from '@mikro-orm/sql'
 import type { DeferredTransaction } from './deferred-transaction.ts'
 import { addCallersLine } from '../errors.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
+import { withLineOfFlush } from './callers-line.ts'
 import { Savepoint } from './savepoint.ts'
 import { subclassOfKysely } from '../drivers/internals.ts'
 
@@ -27,7 +28,7 @@ export interface DeferredKysely extends Client {
   readonly part: Savepoint
   isOf (transaction: DeferredTransaction): boolean
   /** Runs a flush. Half of what it has to write may be written when it fails, and must not be committed. */
-  failWith (flush: () => Promise<void>): Promise<void>
+  runFlush (flush: () => Promise<void>): Promise<void>
 }
 
 type DeferredKyselyClass = new (transaction: DeferredTransaction, client: Client, savepoint: Savepoint) => DeferredKysely
@@ -76,7 +77,7 @@ const deferredKyselyFor = subclassOfKysely((Base): DeferredKyselyClass => class 
   }
 
   get isRolledBack (): boolean {
-    return this.#transaction.isRolledBack
+    return this.#transaction.closed === 'rollback'
   }
 
   override get introspection (): Client['introspection'] {
@@ -89,12 +90,13 @@ const deferredKyselyFor = subclassOfKysely((Base): DeferredKyselyClass => class 
     return this.#transaction === transaction
   }
 
-  async failWith (flush: () => Promise<void>): Promise<void> {
-    const { statements } = this.#transaction
+  async runFlush (flush: () => Promise<void>): Promise<void> {
+    const { statistics } = this.#transaction
+    const { statements } = statistics
     try {
-      await flush()
+      await withLineOfFlush(flush)
     } catch (error) {
-      if (this.#transaction.statements !== statements) this.#transaction.fail(error)
+      if (statistics.statements !== statements) this.#transaction.noteFailedFlush(error)
       addCallersLine(error)
       throw error
     }
@@ -104,17 +106,17 @@ const deferredKyselyFor = subclassOfKysely((Base): DeferredKyselyClass => class 
   savepoint (name: string): Command<DeferredKysely> {
     return command(async () => {
       const savepoint = new Savepoint(this.part)
-      await this.#transaction.openSavepoint(savepoint, transaction => transaction.savepoint(name))
+      await this.#transaction.openSavepoint(savepoint, transaction => transaction.savepoint(savepoint.nameAs(name)))
       return new DeferredKysely(this.#transaction, this.#client, savepoint)
     })
   }
 
-  releaseSavepoint (name: string): Command<void> {
-    return command(() => this.#transaction.releaseSavepoint(this.part, transaction => transaction.releaseSavepoint(name)))
+  releaseSavepoint (): Command<void> {
+    return command(() => this.#transaction.releaseSavepoint(this.part, transaction => transaction.releaseSavepoint(this.part.name)))
   }
 
-  rollbackToSavepoint (name: string): Command<void> {
-    return command(() => this.#transaction.rollbackToSavepoint(this.part, transaction => transaction.rollbackToSavepoint(name)))
+  rollbackToSavepoint (): Command<void> {
+    return command(() => this.#transaction.rollbackToSavepoint(this.part, transaction => transaction.rollbackToSavepoint(this.part.name)))
   }
 
   commit (): Command<boolean> {
@@ -147,6 +149,10 @@ class RoutedConnection implements DatabaseConnection {
   readonly #transaction: DeferredTransaction
   readonly #part: Savepoint
   #chosen: DatabaseConnection | undefined
+  /** Has the database told to cancel what runs. */
+  #cancel: (() => Promise<void>) | undefined
+  #cancelled: Promise<unknown> | undefined
+  #giveUp: ((error: unknown) => void) | undefined
 
   constructor (transaction: DeferredTransaction, part: Savepoint) {
     this.#transaction = transaction
@@ -154,10 +160,22 @@ class RoutedConnection implements DatabaseConnection {
   }
 
   executeQuery (query: Query, options?: QueryOptions): Promise<Result> {
-    return this.#transaction.execute(query, this.#part, options, async connection => {
+    return this.#transaction.execute(query, this.#part, options, async (connection, replica) => {
+      if (options?.signal === undefined) return await connection.executeQuery(query, options)
       this.#chosen = connection
-      if (options?.signal !== undefined) await connection.collectSessionInfo?.()
-      return await connection.executeQuery(query, options)
+      const { promise: killed, reject } = Promise.withResolvers<never>()
+      this.#giveUp = reject
+      killed.catch(() => {})
+      await connection.collectSessionInfo?.()
+      const statement = Promise.race([connection.executeQuery(query, options), killed])
+      const { driver } = replica ?? this.#transaction
+      this.#cancel = () => driver.cancel(connection, statement)
+      try {
+        return await statement
+      } finally {
+        this.#cancel = undefined
+        await this.#cancelled // if that came late, it would hit the next statement on the connection
+      }
     })
   }
 
@@ -165,12 +183,20 @@ class RoutedConnection implements DatabaseConnection {
     return this.#transaction.stream(query, this.#part, chunkSize, options)
   }
 
-  async cancelQuery (control: Parameters<CancelQuery>[0]): Promise<void> {
-    await this.#chosen?.cancelQuery?.(control)
+  /** Not on a connection of the pool that Kysely offers, for which it would wait as long as it takes. */
+  async cancelQuery (): Promise<void> {
+    const telling = this.#cancel?.()
+    this.#cancelled = Promise.allSettled([telling])
+    await telling
   }
 
+  /** mysql2 3.24 gives no answer any more to what a connection was doing when it was destroyed, but refuses what comes after that. */
   async killSession (control: Parameters<CancelQuery>[0]): Promise<void> {
-    await this.#chosen?.killSession?.(control)
+    const connection = this.#chosen
+    if (connection?.killSession === undefined) return
+    await connection.killSession(control)
+    const probe = this.#transaction.driver.probeFor(connection)
+    if (probe !== undefined) await connection.executeQuery(probe).catch(this.#giveUp)
   }
 }
 

@@ -1,6 +1,5 @@
 import type { DatabaseConnection, Query } from '../drivers/pinned-transaction.ts'
-
-const PROBE_EVERY_MS = 1000
+import { patience } from '../util/patience.ts'
 
 /**
  * Notices that the connection of a stream has died: pg-cursor 2.22 waits for ever for an answer of the server then, to its
@@ -20,10 +19,10 @@ export class Lifeline {
         this.#isProbing = false
         for (const fail of this.#waiting) fail(error)
       })
-    }, PROBE_EVERY_MS)
+    }, patience.checkEvery)
   }
 
-  /** The same, but rejects when the connection has died. (`Promise.race()` would keep every step until the end.) */
+  /** Settles as `step` does, or rejects when the connection has died. (`Promise.race()` would keep every step until the end.) */
   async watch<T> (step: Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     this.#waiting.add(reject)

@@ -1,5 +1,6 @@
 import type { Lease } from '../util/lease.ts'
 import { Lifeline } from './lifeline.ts'
+import type { Driver } from '../drivers/driver.ts'
 import type { DatabaseConnection, Query, QueryOptions, Result } from '../drivers/pinned-transaction.ts'
 import { ReaderWatch, type ReaderLimits } from './reader-watch.ts'
 
@@ -43,13 +44,13 @@ export class OpenStreams {
   }
 
   /**
-   * Streams on the connection that is held, and releases it. `probe` is a statement that a connection answers as long as
-   * it is alive; without it, the connection cannot die.
+   * Streams on the connection that is held, and releases it.
    */
   async * read (
-    held: Lease<DatabaseConnection>, isInTransaction: boolean, owner: StreamOwner, query: Query, chunkSize: number, options: QueryOptions, probe?: Query
+    driver: Driver, held: Lease<DatabaseConnection>, isInTransaction: boolean, owner: StreamOwner, query: Query, chunkSize: number, options: QueryOptions
   ): AsyncGenerator<Result, undefined> {
     const rows = held.resource.streamQuery<any>(query, chunkSize, options)
+    const probe = driver.probeFor(held.resource)
     const lifeline = probe && new Lifeline(held.resource, probe)
     const alive = <T>(step: Promise<T>): Promise<T> => lifeline?.watch(step) ?? step
     const stream: OpenStream = {
@@ -57,12 +58,13 @@ export class OpenStreams {
       isWaiting: false,
       end: async () => {
         this.#open.delete(stream)
-        await alive(Promise.resolve(rows.return?.())).catch(() => {})
+        if (!isOver) await alive(driver.leaveStream(held.resource, rows)).catch(() => {})
         lifeline?.release()
         watch.release()
         await held.release()
       }
     }
+    let isOver = false
     let timeoutError: Error | undefined
     const watch = new ReaderWatch({
       warnMs: owner.warnMs,
@@ -80,7 +82,8 @@ export class OpenStreams {
         stream.isWaiting = true
         const next = await alive(rows.next())
         stream.isWaiting = false
-        if (next.done === true) break
+        isOver = next.done === true
+        if (isOver) break
         watch.startWaiting()
         yield next.value
         watch.stopWaiting()

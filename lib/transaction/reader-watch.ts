@@ -1,5 +1,4 @@
-/** The longest time that a timer of Node's can be set to. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+import { MAX_TIMER_MS } from '../util/max-timer.ts'
 
 export interface ReaderLimits {
   /** Milliseconds after which `onSlow` is called, once. */

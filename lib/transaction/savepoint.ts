@@ -6,6 +6,19 @@ import { Mutex } from '../util/mutex.ts'
 
 /** The savepoint that the caller runs in. */
 const inside = new AsyncLocalStorage<Savepoint>()
+/** The savepoint whose hooks the caller is one of, which run after its rollback. */
+const inHook = new AsyncLocalStorage<Savepoint>()
+
+const TAKEN_ALONG = 'An em.transactional() was rolled back, and took along what was written outside of it in the meantime. Give parallel work a context of its own: runInContext()'
+
+/** Why nothing more is sent in a transaction. */
+export interface Failure {
+  /** A statement, or what else was done. */
+  readonly what: string
+  readonly error: unknown
+  /** No savepoint is from before it: the database may have ended the transaction. */
+  readonly isFinal?: boolean
+}
 
 /**
  * What an `em.transactional()` inside a context opens; without a parent, the transaction itself.
@@ -19,14 +32,28 @@ export class Savepoint {
   #turn: Lease<void> | undefined
 
   isOpen: boolean
+  #name: string | undefined
   /** The transaction's failure when the savepoint was made: what failed before it, going back to it does not mend. */
-  failureBefore: { readonly what: string, readonly error: unknown } | undefined
+  #failureBefore: Failure | undefined
   /** Going back to it would take along what was written by somebody else. */
   hasForeignWrites = false
+  #isTakenBack = false
 
   constructor (parent?: Savepoint) {
     this.parent = parent
     this.isOpen = parent === undefined
+  }
+
+  /** In MySQL, a savepoint takes the place of one that has its name, also from inside of it: MikroORM 7.2.1 has one name for a depth. */
+  nameAs (name: string): string {
+    let isTaken = false
+    for (let { parent } = this as Savepoint; parent !== undefined && !isTaken; { parent } = parent) isTaken = parent.#name === name
+    this.#name = name
+    return isTaken ? this.nameAs(`${name}_`) : name
+  }
+
+  get name (): string {
+    return this.#name!
   }
 
   /** Whether it is `other`, or lies inside it. */
@@ -39,11 +66,34 @@ export class Savepoint {
     return inside.run(this, callback)
   }
 
+  /** Runs what waited for its rollback, and may still write where it was. */
+  runHooks<T> (callback: () => T): T {
+    return inHook.run(this, callback)
+  }
+
+  /** It is made, in a transaction that may have failed meanwhile. To be told at once: the statement that comes next is inside. */
+  open (failure: Failure | undefined): void {
+    this.#failureBefore = failure
+    this.isOpen = true
+  }
+
+  /** The transaction has gone back to it. To be told at once: the statement that comes next is outside. Returns what has still failed. */
+  takeBack (): Failure | undefined {
+    this.isOpen = false
+    this.#isTakenBack = true
+    return this.hasForeignWrites ? { what: 'em.transactional()', error: new Error(TAKEN_ALONG) } : this.#failureBefore
+  }
+
+  /** It was gone back to, or one around it: what still comes from it would stay. */
+  get isTakenBack (): boolean {
+    return (this.#isTakenBack && inHook.getStore() !== this) || this.parent?.isTakenBack === true
+  }
+
   /** Waits until the savepoints are left that its parent has open. */
   async lock (): Promise<void> {
     const parent = innermostOpen(this.parent)
     const around = innermostOpen(inside.getStore())
-    // one that is open waits for the caller, who has come by an EntityManager from outside of it
+    // an open savepoint already awaits this caller; queueing behind it would deadlock
     this.parent = around?.isWithin(parent!) === true ? around : parent
     this.#turn = await lease<void>(use => (this.parent!.#children ??= new Mutex()).run(use))
   }

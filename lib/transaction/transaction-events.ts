@@ -61,7 +61,7 @@ export class TransactionEvents {
     return starting.run(this, () => this.#send(event, view, { topLevelTransaction: true }))
   }
 
-  /** Of what is decided: a subscriber that throws changes nothing about it. */
+  /** The outcome is decided: a subscriber that throws does not change it. */
   #sendSafely (event: TransactionEventType): Promise<void> | undefined {
     if (!this.hasSubscribers) return undefined
     return this.#send(event, this.#view()).catch(error => {

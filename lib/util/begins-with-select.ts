@@ -1,4 +1,4 @@
-/** Without a promise: a `select` may lock, or call what writes. */
+/** Not a proof that it only reads: a `select` may lock, or call a function that writes. */
 export function beginsWithSelect (sql: string): boolean {
   return sql.startsWith('select ') || BEGINS_WITH_SELECT.test(sql) // the first is all that it takes for MikroORM's own
 }

@@ -1,6 +1,6 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import type { FastifyRequest } from 'fastify'
-import { afterCommit, atomic, runInContext, switchable, type BeforeCommit, type RunOptions, type SwitchableOrm } from 'fastify-context-orm'
+import { afterCommit, atomic, commit, runInContext, switchable, type BeforeCommit, type ReplicaOptions, type RunOptions, type SwitchableOrm } from 'fastify-context-orm'
 import { describe, expect, test } from 'tstyche'
 
 declare const orm: MikroORM
@@ -19,6 +19,13 @@ describe('runInContext()', () => {
     expect<RunOptions>().type.not.toBeAssignableFrom({ retries: 5 })
     expect<RunOptions>().type.toBeAssignableFrom({ orm: [orm], isolationLevel: 'serializable' as const, readOnly: true })
   })
+})
+
+test('commit() gives a token, which runInContext() takes; what replicas are told needs a secret', () => {
+  expect(commit()).type.toBe<Promise<string | undefined>>()
+  expect<RunOptions>().type.toBeAssignableFrom({ after: 'token' as string | undefined, replica: false })
+  expect<ReplicaOptions>().type.toBeAssignableFrom({ readYourWrites: 'cookie' as const, secret: ['new', 'old'], wait: 0 })
+  expect<ReplicaOptions>().type.not.toBeAssignableFrom({ readYourWrites: 'cookie' as const })
 })
 
 test('atomic() gives what its function returns, and knows four values of existing', () => {

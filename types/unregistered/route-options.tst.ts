@@ -12,6 +12,8 @@ describe('config.orm of a route', () => {
     app.get('/', { config: { orm: { transaction: false } } }, handler)
     app.get('/', { config: { orm: { transaction: 'on-query', isolationLevel: 'serializable', readOnly: true } } }, handler)
     app.route({ method: 'GET', url: '/', config: { orm: { isolationLevel: IsolationLevel.SNAPSHOT } }, handler })
+    app.get('/', { config: { orm: { retry: 3 } } }, handler)
+    app.get('/', { config: { orm: { retry: { attempts: 3, delay: attempt => attempt * 10, when: error => error instanceof TypeError } } } }, handler)
   })
 
   test('is false for no context', () => {
@@ -42,6 +44,8 @@ describe('config.orm of a route', () => {
   test('refuses wrong values', () => {
     // @ts-expect-error Type '{ transaction: "on-read"; }' is not assignable to type 'false'.
     app.get('/', { config: { orm: { transaction: 'on-read' } } }, handler)
+    // @ts-expect-error Type 'string' is not assignable to type 'number'.
+    app.get('/', { config: { orm: { retry: { attempts: 'three' } } } }, handler)
     // @ts-expect-error Type '{ isolationLevel: "serialisable"; }' is not assignable to type 'false'.
     app.get('/', { config: { orm: { isolationLevel: 'serialisable' } } }, handler)
     // @ts-expect-error Type '{ readOnly: number; }' is not assignable to type 'false'.

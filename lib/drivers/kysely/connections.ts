@@ -24,13 +24,27 @@ export async function lendConnection<T> (client: Client, use: Use<T>, arrived: (
   })
 }
 
-/** Cancels on another connection of the same pool. Kysely 0.29.6 has a `TypeError` for what runs no more. */
-export async function cancelStatement (client: Client, lent: DatabaseConnection): Promise<void> {
+/**
+ * Cancels on another connection, of the same pool if Kysely has no other. The pool may have none left but that of the statement itself. So it
+ * is not waited for any longer when the statement has `ended`. Kysely 0.29.6 throws a `TypeError` if nothing is running any more.
+ */
+export async function cancelStatement (client: Client, lent: DatabaseConnection, ended: Promise<unknown>): Promise<void> {
   await lent.collectSessionInfo?.()
-  await lent.cancelQuery?.(use => client.getExecutor().provideConnection(use))
+  let isWaiting = false
+  const cancelled = lent.cancelQuery?.(use => {
+    isWaiting = true
+    return client.getExecutor().provideConnection(connection => {
+      isWaiting = false
+      return use(connection) // looks whether the statement is still running
+    })
+  })
+  const waited = ended.catch(() => {}).then(() => isWaiting ? undefined : cancelled)
+  await Promise.race([cancelled, waited])
 }
 
 /** As Kysely's `CompiledQuery.raw()` makes it, which MikroORM does not export. */
 export function rawStatement (sql: string): Query {
   return { sql, parameters: [], query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: sql } } as Query
 }
+
+export const ROLLBACK: Query = rawStatement('rollback')

@@ -5,6 +5,8 @@ import type { BeginOptions, Driver } from '../driver.ts'
 import { poolSizeOf } from '../made-by-mikro-orm.ts'
 import type { DatabaseConnection, PinnedTransaction, Query, Result, TransactionSettings, Use } from '../pinned-transaction.ts'
 import { PoolGate } from '../pool-gate.ts'
+import type { Replication } from '../replication.ts'
+import { NO_CONTROL } from './give-up.ts'
 import { cancelStatement, isPool, lendConnection } from './connections.ts'
 import { KyselyTransaction } from './kysely-transaction.ts'
 import { probeFor } from './probe.ts'
@@ -13,6 +15,7 @@ import { probeFor } from './probe.ts'
 export class KyselyDriver implements Driver {
   readonly dialect: Dialect = 'unknown'
   readonly gate: PoolGate
+  readonly replication: Replication | undefined = undefined
   protected readonly connection: AbstractSqlConnection
 
   constructor (connection: AbstractSqlConnection, config: EntityManager['config']) {
@@ -36,12 +39,24 @@ export class KyselyDriver implements Driver {
     return lendConnection(this.connection.getClient(), use, arrived)
   }
 
-  cancel (connection: DatabaseConnection): Promise<void> {
-    return cancelStatement(this.connection.getClient(), connection)
+  cancel (connection: DatabaseConnection, ended: Promise<unknown>): Promise<void> {
+    return cancelStatement(this.connection.getClient(), connection, ended)
+  }
+
+  abandon (connection: DatabaseConnection): void {
+    connection.killSession?.(NO_CONTROL).catch(() => {})
+  }
+
+  mayEndTransaction (_sql: string): boolean {
+    return false
   }
 
   probeFor (_connection: DatabaseConnection): Query | undefined {
     return this.isPool ? probeFor(this.connection.getClient()) : undefined
+  }
+
+  leaveStream (_connection: DatabaseConnection, rows: AsyncIterator<unknown>): Promise<unknown> {
+    return Promise.resolve(rows.return?.())
   }
 
   runInside<T> (_connection: DatabaseConnection, callback: () => Promise<T>): Promise<T> {

@@ -1,10 +1,17 @@
 import type { AbstractSqlConnection, AbstractSqlPlatform, Kysely, SessionContext } from '@mikro-orm/sql'
-import { keepUntilLost } from './probe.ts'
+import { giveUp } from './give-up.ts'
 import { lease, type Lease } from '../../util/lease.ts'
-import { logQuery, PinnedTransaction, platformOf, type ControlledTransaction, type DatabaseConnection, type TransactionSettings } from '../pinned-transaction.ts'
+import { logQuery, PinnedTransaction, platformOf, type ControlledTransaction, type DatabaseConnection, type Query, type TransactionSettings } from '../pinned-transaction.ts'
 
 type Client = Kysely<any>
-type Surround = (pool: AbstractSqlConnection, client: Client, use: (client: Client) => Promise<void>) => Promise<void>
+/** What an engine needs besides. */
+interface Additions {
+  /** Does what the connection needs before and after the transaction. */
+  surround?: Surround | undefined
+  /** Sent as the first statement of the transaction. */
+  afterBegin?: Query | undefined
+}
+type Surround = (ormConnection: AbstractSqlConnection, client: Client, use: (client: Client) => Promise<void>) => Promise<void>
 type BeginOptions = Parameters<AbstractSqlPlatform['getBeginTransactionSQL']>[0]
 
 /** What `AbstractSqlConnection.begin()` uses and does not publish (MikroORM 7.2.1): it cannot be told which connection to use. */
@@ -18,35 +25,33 @@ export class KyselyTransaction extends PinnedTransaction {
   readonly trx: ControlledTransaction
   readonly #pinned: Lease<Client>
 
-  private constructor (pool: AbstractSqlConnection, pinned: Lease<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
-    super(pool, connection)
+  private constructor (ormConnection: AbstractSqlConnection, pinned: Lease<Client>, connection: DatabaseConnection, trx: ControlledTransaction) {
+    super(ormConnection, connection)
     this.#pinned = pinned
     this.trx = trx
   }
 
-  /**
-   * Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. `surround` does
-   * what the connection needs before and after the transaction.
-   */
-  static async begin (pool: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, surround?: Surround): Promise<KyselyTransaction> {
-    await pool.ensureConnection()
-    const pinned = await lease<Client>(use => pool.getClient().connection().execute(client => {
+  /** Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. */
+  static async begin (ormConnection: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, { surround, afterBegin }: Additions = {}): Promise<KyselyTransaction> {
+    await ormConnection.ensureConnection()
+    const pinned = await lease<Client>(use => ormConnection.getClient().connection().execute(client => {
       arrived()
-      return surround === undefined ? use(client) : surround(pool, client, use)
+      return surround === undefined ? use(client) : surround(ormConnection, client, use)
     }))
     // now: where `BEGIN` fails, its client lends its connection to nobody any more (kysely-org/kysely#1990)
     const connection = await pinned.resource.getExecutor().provideConnection(async connection => connection)
     let trx: ControlledTransaction | undefined
     try {
       trx = await startTransaction(pinned.resource, settings)
-      for (const sql of platformOf(pool).getBeginTransactionSQL(settings as BeginOptions)) logQuery(pool, sql)
+      if (afterBegin !== undefined) await connection.executeQuery(afterBegin)
+      for (const sql of platformOf(ormConnection).getBeginTransactionSQL(settings as BeginOptions)) logQuery(ormConnection, sql)
       if (settings.sessionContext !== undefined) {
-        await (pool as unknown as ConnectionInternals).applySessionContext(trx, settings.sessionContext)
+        await (ormConnection as unknown as ConnectionInternals).applySessionContext(trx, settings.sessionContext)
       }
-      return new KyselyTransaction(pool, pinned, connection, trx)
+      return new KyselyTransaction(ormConnection, pinned, connection, trx)
     } catch (error) {
-      await trx?.rollback().execute().catch(() => {})
-      await keepUntilLost(error, pool.getClient(), connection)
+      const failure = trx === undefined ? error : await trx.rollback().execute().then(() => undefined, error => error)
+      if (failure !== undefined) await giveUp(failure, ormConnection.getClient(), connection)
       await pinned.release()
       throw error
     }
@@ -73,7 +78,7 @@ export class KyselyTransaction extends PinnedTransaction {
   }
 
   protected async giveBack (error?: unknown): Promise<void> {
-    await keepUntilLost(error, this.pool.getClient(), this.connection)
+    if (error !== undefined) await giveUp(error, this.ormConnection.getClient(), this.connection)
     await this.#pinned.release()
   }
 }

@@ -1,5 +1,7 @@
 import { words } from '../../util/words.ts'
 
+export { commitsImplicitly, locksTables } from './implicit-commits.ts'
+
 /**
  * Functions that MySQL and MariaDB both have, that write nothing, lock nothing and do not depend on the session. A stored function
  * may have the name of one that only the other has.
@@ -19,11 +21,14 @@ export const functions: Set<string> = words(`
   yearweek last_day monthname dayname date_format date_add date_sub adddate subdate datediff timestampdiff timestampadd
   from_unixtime unix_timestamp str_to_date
   json_extract json_unquote json_value json_type json_valid json_length json_keys json_contains json_contains_path json_search
-  json_object json_array json_quote json_set json_insert json_replace json_remove json_table
-  match against uuid st_asgeojson st_astext st_contains st_distance st_geomfromtext st_intersects st_within st_x st_y
+  json_object json_array json_quote json_set json_insert json_replace json_remove
+  match uuid st_asgeojson st_astext st_contains st_distance st_geomfromtext st_intersects st_within st_x st_y
 `)
 
 export const keywordsBeforeParenthesis: Set<string> = words(`
-  select distinct from where on using and or not in exists all between as case when then else having limit offset union
+  select distinct from where on using and or not in exists all between as case when then else having limit union
   intersect except values cast by over join is like div mod xor
 `)
+
+/** Where MariaDB's `sql_mode` is that of Oracle, `select s.nextval` takes a number from a sequence. */
+export const hiddenWrite: RegExp = /nextval/i

@@ -9,6 +9,8 @@ export interface PgPool {
 }
 
 export interface PgClient {
+  /** Says what comes from the server, before pg makes a result or an error of it. */
+  readonly connection: EventEmitter
   readonly processID: number
   readonly secretKey: unknown
   query (text: string, values?: readonly unknown[]): Promise<PgResult | PgResult[]>
@@ -50,6 +52,37 @@ export async function cancelOn (pool: PgPool, { processID, secretKey }: PgClient
   const answered = once(control.connection, 'end') // rejects with an error of the connection
   control.cancel({ activeQuery: query, processID, secretKey }, query)
   await answered
+}
+
+/**
+ * Sends what begins with a commit, and goes on. If the rest fails, pg rejects, and nobody could tell whether the commit has failed: so
+ * its answer is heard as it comes. Resolves with what the server has answered to each.
+ */
+export async function sendCommitAndMore (client: PgClient, send: () => Promise<PgResult | PgResult[]>): Promise<PgResult[]> {
+  let hasCommitted = false
+  const note = ({ text }: { text: string }): void => { hasCommitted ||= text === COMMITTED }
+  client.connection.on('commandComplete', note)
+  try {
+    return await send() as PgResult[]
+  } catch (error) {
+    if (!hasCommitted) throw error
+    return [{ command: COMMITTED, rowCount: null, rows: [] }]
+  } finally {
+    client.connection.off('commandComplete', note)
+  }
+}
+
+const COMMITTED = 'COMMIT'
+
+/** Whether the client talks to another process than the one that runs its statements, which PgBouncer gives numbers of its own to. */
+export async function isBehindPooler (pool: PgPool): Promise<boolean> {
+  const client = await pool.connect()
+  try {
+    const { rows } = await client.query('select pg_backend_pid() as pid') as PgResult
+    return rows[0].pid !== client.processID
+  } finally {
+    client.release()
+  }
 }
 
 /**

@@ -17,6 +17,7 @@ export class PgConnection implements DatabaseConnection {
   /** The server has been told to cancel: settled when it has heard that. */
   #cancelled: Promise<void> | undefined
   #lost: Error | undefined
+  #isReleased = false
 
   constructor (pool: PgPool, client: PgClient) {
     this.#pool = pool
@@ -59,12 +60,24 @@ export class PgConnection implements DatabaseConnection {
     await this.cancelQuery()
   }
 
+  /** The pool closes it at once: what is running there fails. */
+  abandon (): void {
+    this.#lost = new Error('The server does not answer')
+    this.#release(this.#lost)
+  }
+
   /** Gives it back to the pool, which closes it if it is not known to be well. */
   release (error?: unknown): Promise<void> | undefined {
-    const release = (): void => this.client.release(this.#lost ?? (error instanceof Error ? error : undefined))
+    const release = (): void => this.#release(this.#lost ?? (error instanceof Error ? error : undefined))
     if (this.#cancelled !== undefined) return this.#cancelled.then(release)
     release()
     return undefined
+  }
+
+  #release (error: Error | undefined): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    this.client.release(error)
   }
 
   protected async send (sql: string, parameters?: readonly unknown[]): Promise<PgResult | PgResult[]> {

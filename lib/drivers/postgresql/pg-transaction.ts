@@ -1,8 +1,9 @@
 import type { AbstractSqlConnection, SessionContext } from '@mikro-orm/sql'
 import { isLost } from '../errors.ts'
 import { PgConnection, resultOf } from './pg-connection.ts'
-import type { PgClient, PgError, PgPool, PgResult } from './internals.ts'
+import { sendCommitAndMore, type PgClient, type PgError, type PgPool, type PgResult } from './internals.ts'
 import { logQuery, PinnedTransaction, platformOf, type Query, type Result, type TransactionSettings } from '../pinned-transaction.ts'
+import { replication } from './replication.ts'
 
 /** What `AbstractSqlConnection.begin()` uses and does not publish (MikroORM 7.2.1). */
 interface ConnectionInternals {
@@ -13,27 +14,27 @@ interface ConnectionInternals {
 export class PgTransaction extends PinnedTransaction {
   declare readonly connection: BeginningConnection
 
-  private constructor (connection: AbstractSqlConnection, lent: BeginningConnection) {
-    super(connection, lent)
+  private constructor (ormConnection: AbstractSqlConnection, lent: BeginningConnection) {
+    super(ormConnection, lent)
   }
 
   /**
    * Calls `arrived` when it has a connection; if that throws, the connection goes back, and nothing begins. `withStatement`,
    * it begins with its first statement: see `beginError`.
    */
-  static async begin (pool: PgPool, connection: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, withStatement: boolean): Promise<PgTransaction> {
-    const begin = platformOf(connection).getBeginTransactionSQL(settings as never).join(';')
+  static async begin (pool: PgPool, ormConnection: AbstractSqlConnection, settings: TransactionSettings, arrived: () => void, withStatement: boolean): Promise<PgTransaction> {
+    const begin = platformOf(ormConnection).getBeginTransactionSQL(settings as never).join(';')
     const { sessionContext } = settings
     const lent = new BeginningConnection(pool, await pool.connect(), begin)
     try {
       arrived()
       if (!withStatement || sessionContext !== undefined) await lent.begin()
-      if (sessionContext !== undefined) await (connection as unknown as ConnectionInternals).applySessionContext(lent, sessionContext)
+      if (sessionContext !== undefined) await (ormConnection as unknown as ConnectionInternals).applySessionContext(lent, sessionContext)
     } catch (error) {
       await lent.giveUp()
       throw error
     }
-    return new PgTransaction(connection, lent)
+    return new PgTransaction(ormConnection, lent)
   }
 
   override get beginError (): unknown {
@@ -42,27 +43,27 @@ export class PgTransaction extends PinnedTransaction {
 
   override whenBegun (callback: () => void): void {
     this.connection.whenBegun(() => {
-      logQuery(this.pool, this.connection.beginning)
+      logQuery(this.ormConnection, this.connection.beginning)
       callback()
     })
   }
 
   savepoint (name: string): Promise<unknown> {
-    return this.connection.command(platformOf(this.pool).getSavepointSQL(name))
+    return this.connection.command(platformOf(this.ormConnection).getSavepointSQL(name))
   }
 
   releaseSavepoint (name: string): Promise<unknown> {
-    return this.connection.command(platformOf(this.pool).getReleaseSavepointSQL(name))
+    return this.connection.command(platformOf(this.ormConnection).getReleaseSavepointSQL(name))
   }
 
   rollbackToSavepoint (name: string): Promise<unknown> {
-    return this.connection.command(platformOf(this.pool).getRollbackToSavepointSQL(name))
+    return this.connection.command(platformOf(this.ormConnection).getRollbackToSavepointSQL(name))
   }
 
   protected async sendCommit (): Promise<void> {
     let result: PgResult | PgResult[]
     try {
-      result = await this.connection.command('commit')
+      result = this.wantsPosition ? await this.#commitAndAskWhere() : await this.connection.command('commit')
     } catch (error) {
       this.isInDoubt = !isAnswer(error) // as with pg's `query_timeout`: COMMIT may be on its way
       throw error
@@ -71,6 +72,14 @@ export class PgTransaction extends PinnedTransaction {
     if ((result as PgResult | undefined)?.command === 'ROLLBACK') {
       throw Object.assign(new Error('PostgreSQL has rolled back instead of committing: a statement of the transaction has failed'), { code: FAILED })
     }
+  }
+
+  /** Both are answered in one round trip. A position from before the commit would be one that does not have it yet. */
+  async #commitAndAskWhere (): Promise<PgResult> {
+    const [committed, where] = await this.connection.commitAnd(replication.afterCommit)
+    const [answer] = where?.rows ?? []
+    if (answer !== undefined) this.position = replication.positionIn(answer)
+    return committed!
   }
 
   protected async sendRollback (): Promise<void> {
@@ -115,6 +124,10 @@ class BeginningConnection extends PgConnection {
   async command (sql: string): Promise<PgResult | PgResult[]> {
     if (!this.#hasBegun) await this.begin()
     return await this.send(sql)
+  }
+
+  async commitAnd (sql: string): Promise<PgResult[]> {
+    return await sendCommitAndMore(this.client, () => this.command(`commit;${sql}`))
   }
 
   /** The transaction is to end before it is anybody's. */
@@ -183,7 +196,7 @@ function isAnswer (error: unknown): boolean {
   return (error as PgError | null)?.severity !== undefined
 }
 
-/** Of several results pg makes an array; of the statement's, there is usually one. */
+/** pg makes an array of several results. The statement itself usually has one. */
 function withoutFirst (results: PgResult | PgResult[]): PgResult | PgResult[] {
   if (!Array.isArray(results)) return { command: null, rowCount: null, rows: [] } // BEGIN's: the statement was empty
   return results.length === 2 ? results[1]! : results.slice(1)

@@ -15,6 +15,9 @@ export const functions: Set<string> = words(`
 `)
 
 export const keywordsBeforeParenthesis: Set<string> = words(`
-  select distinct from where on using and or not in exists all between as case when then else having limit offset union
+  select distinct from where on using and or not in exists all between as case when then else having limit union
   intersect except values cast by over filter join is like
 `)
+
+/** `select * from pragma_optimize` writes statistics. (No other pragma that changes something can be selected from.) */
+export const hiddenWrite: RegExp = /pragma_optimize/i

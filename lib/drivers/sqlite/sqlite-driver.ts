@@ -4,9 +4,9 @@ import type { Dialect } from '../dialect.ts'
 import type { BeginOptions } from '../driver.ts'
 import { KyselyDriver } from '../kysely/kysely-driver.ts'
 import { KyselyTransaction } from '../kysely/kysely-transaction.ts'
+import { PlainTransaction } from '../kysely/plain-transaction.ts'
 import { isMadeByMikroOrm } from '../made-by-mikro-orm.ts'
 import type { PinnedTransaction, TransactionSettings } from '../pinned-transaction.ts'
-import { isPlain, PlainTransaction } from './plain-transaction.ts'
 import { runQueryOnly } from './query-only.ts'
 
 /** SQLite, and libSQL. */
@@ -20,7 +20,14 @@ export class SqliteDriver extends KyselyDriver {
   }
 
   override begin (settings: TransactionSettings, { arrived }: BeginOptions): Promise<PinnedTransaction> {
-    if (this.#isMadeByMikroOrm && isPlain(settings)) return PlainTransaction.begin(this.connection, arrived)
-    return KyselyTransaction.begin(this.connection, settings, arrived, settings.readOnly === true ? runQueryOnly : undefined)
+    if (this.#isMadeByMikroOrm && isPlain(settings)) return PlainTransaction.begin(this.connection, arrived, BEGIN)
+    return KyselyTransaction.begin(this.connection, settings, arrived, settings.readOnly === true ? { surround: runQueryOnly } : {})
   }
 }
+
+/** Whether a transaction with these settings begins with `begin` alone. */
+function isPlain ({ isolationLevel, readOnly, sessionContext }: TransactionSettings): boolean {
+  return isolationLevel === undefined && readOnly !== true && sessionContext === undefined
+}
+
+const BEGIN = ['begin']
