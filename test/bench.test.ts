@@ -1,29 +1,46 @@
 import t, { type Test } from 'tap'
 import { drive } from '../bench/driver.ts'
 import { bytesPerOpenContext, bytesPerPastContext, countKept, untilWaiting } from '../bench/memory-measures.ts'
-import { Postgres, type Statements } from '../bench/postgres.ts'
+import type { Database, Statements } from '../bench/database.ts'
+import { Mariadb } from '../bench/mariadb.ts'
+import type { Pair } from '../bench/measure-pair.ts'
+import { pairs } from '../bench/pairs.ts'
+import { Postgres } from '../bench/postgres.ts'
 import { median } from '../bench/ratios.ts'
 import { measure } from '../bench/rounds.ts'
 import type { ServerProcess } from '../bench/server-process.ts'
 import { withServers } from '../bench/servers.ts'
 import { workloads } from '../bench/workloads.ts'
+import { hasMariadb } from './support/mariadb-server.ts'
+import { withoutMariadb, withoutPostgres } from './support/without-servers.ts'
 
 /** What the benchmarks say about the plugin that does not depend on how fast a machine is. */
 
 const POOL = 5
 const REQUESTS = 20
 
-t.test('what requests send to the database, hold and leave behind', async t => {
-  const postgres = await Postgres.start()
-  t.teardown(() => postgres.stop())
-  await withServers({ postgres }, ["'on-write'", 'floor'], POOL, async ([server, floor]) => {
-    await testStatements(t, postgres, server!)
+t.test('what requests send to the database, hold and leave behind (PostgreSQL)', { skip: withoutPostgres }, async t => {
+  const database = await Postgres.start()
+  t.teardown(() => database.stop())
+  await withServers({ database }, ["'on-write'", 'floor', ...Object.values(pairs).map(pair => pair.with)], POOL, async ([server, floor, ...others]) => {
+    await testStatements(t, database, server!)
+    await testPairs(t, database, others)
     await testConnections(t, server!)
     await testMemory(t, server!, floor!)
   })
 })
 
-async function testStatements (t: Test, postgres: Postgres, server: ServerProcess): Promise<void> {
+t.test('what requests send to the database, and hold (MariaDB)', { skip: withoutMariadb || (!hasMariadb && 'needs mariadbd on the path') }, async t => {
+  const database = await Mariadb.start()
+  t.teardown(() => database.stop())
+  await withServers({ database }, ["'on-write'", ...Object.values(pairs).map(pair => pair.with)], POOL, async ([server, ...others]) => {
+    await testStatements(t, database, server!)
+    await testPairs(t, database, others)
+    await testConnections(t, server!)
+  })
+})
+
+async function testStatements (t: Test, database: Database, server: ServerProcess): Promise<void> {
   const expected: Record<keyof typeof workloads, Statements> = {
     'no-database': {},
     read: { select: 1 },
@@ -34,9 +51,20 @@ async function testStatements (t: Test, postgres: Postgres, server: ServerProces
     throw: {}
   }
   for (const [name, { title, load }] of Object.entries(workloads)) {
-    const { statements, heldMs } = await measure({ postgres }, server, { ...load, connections: 1 }, REQUESTS)
+    const { statements, heldMs } = await measure({ database }, server, { ...load, connections: 1 }, REQUESTS)
     t.strictSame(statements, expected[name as keyof typeof workloads], `statements per request: ${title}`)
     t.equal(heldMs > 0, Object.keys(statements).length > 0, `holds a connection only if it sends something: ${title}`)
+  }
+}
+
+/** Servers that have what is asked for, in the order of the pairs. */
+async function testPairs (t: Test, database: Database, servers: ServerProcess[]): Promise<void> {
+  for (const [i, { title: of, steps }] of Object.values<Pair>(pairs).entries()) {
+    for (const { title, load, statements } of steps) {
+      const sample = async (): Promise<Statements> => (await measure({ database }, servers[i]!, { ...load, connections: 1 }, REQUESTS)).statements
+      await sample() // a connection of MariaDB is told once to say where commits are
+      t.strictSame(await sample(), statements[database.engine], `statements per request: ${of}: ${title}`)
+    }
   }
 }
 

@@ -16,4 +16,5 @@ t.test('whatever ends requests, and however many at once, the tables are as the 
   t.strictSame(result.problems, [])
   for (const [ending, seen] of result.ledger.count()) t.not(seen.size, 0, `${ending} has happened`)
   t.not(result.killed, 0)
+  t.ok(result.traces.held > 100)
 })

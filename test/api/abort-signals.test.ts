@@ -1,56 +1,56 @@
 import type { SqlEntityManager } from '@mikro-orm/sql'
-import { em } from '../../index.ts'
-import { Book, onPostgres, type TestDatabase } from '../support/databases.ts'
+import { contexts, em } from '../../index.ts'
+import { Book, onEachPool } from '../support/databases.ts'
+import { isSleeping, runs, untilNone, untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-const RUNNING = "select pid from pg_stat_activity where query ~ '^(begin;)?select pg_sleep' and state = 'active' and datname = current_database()"
-
-async function whileSleeping (observe: TestDatabase['observe'], run: () => void): Promise<void> {
-  await until(async () => (await observe(RUNNING)).length === 1)
-  run()
-}
-
 for (const inflightQueryAbortStrategy of ['cancel query', 'kill session', 'ignore query'] as const) {
-  onPostgres(`a signal of the user's ends its statement, and the request with it: ${inflightQueryAbortStrategy}`, async (t, { orm, observe, taken, titles }) => {
+  onEachPool(`a signal of the user's ends its statement, and the request with it: ${inflightQueryAbortStrategy}`, async (t, database) => {
+    const { orm, sleep, taken, titles } = database
     t.intercept(console, 'error', { value: () => {} }) // where Kysely reports what an aborted query says in the end
     const controller = new AbortController()
     const { failure, get } = await startServer(t, { orm }, app => {
       app.get('/', async () => {
         await em().insert(Book, { title: 'Emma' })
         const seconds = inflightQueryAbortStrategy === 'ignore query' ? 0.5 : 60
-        return (em() as unknown as SqlEntityManager).execute(`select pg_sleep(${seconds})`, [], { signal: controller.signal, inflightQueryAbortStrategy })
+        return (em() as unknown as SqlEntityManager).execute(sleep(seconds), [], { signal: controller.signal, inflightQueryAbortStrategy })
       })
     })
     const response = get('/')
-    await whileSleeping(observe, () => controller.abort(new Error('enough')))
+    await untilOne(database, isSleeping)
+    controller.abort(new Error('enough'))
     t.match(await failure(response), { statusCode: 500, message: 'enough' })
     await until(async () => taken() === 0)
-    t.strictSame(await observe(RUNNING), [])
+    await untilNone(database, isSleeping)
     t.strictSame(await titles(), [])
+    await until(() => contexts().length === 0)
   })
 }
 
-onPostgres('a signal of the user\'s cancels a read that is in no transaction', async (t, { orm, observe, taken, sent }) => {
-  t.intercept(console, 'error', { value: () => {} })
-  const controller = new AbortController()
-  const { failure, get } = await startServer(t, { orm }, app => {
-    app.get('/', async () => {
-      await em().count(Book) // the first read of all goes another way than others
-      return await (em() as unknown as SqlEntityManager).execute('select count(*) from generate_series(1, 1000000000)', [], { signal: controller.signal, inflightQueryAbortStrategy: 'cancel query' })
+for (const inflightQueryAbortStrategy of ['cancel query', 'kill session'] as const) {
+  onEachPool(`a signal of the user's ends a read that is in no transaction: ${inflightQueryAbortStrategy}`, async (t, database) => {
+    const { orm, sent, slowRead, taken } = database
+    t.intercept(console, 'error', { value: () => {} })
+    const controller = new AbortController()
+    const { failure, get } = await startServer(t, { orm }, app => {
+      app.get('/', async () => {
+        await em().count(Book) // the first read of all goes another way than others
+        return await (em() as unknown as SqlEntityManager).execute(slowRead, [], { signal: controller.signal, inflightQueryAbortStrategy })
+      })
     })
+    const response = get('/')
+    await untilOne(database, runs(slowRead))
+    controller.abort(new Error('enough'))
+    t.match(await failure(response), { statusCode: 500, message: 'enough' })
+    await until(async () => taken() === 0)
+    await untilNone(database, runs(slowRead))
+    await until(() => contexts().length === 0)
+    t.notOk(sent.includes('begin'))
   })
-  const response = get('/')
-  const running = "select pid from pg_stat_activity where query ~ '^select count.* from generate_series' and state = 'active' and datname = current_database()"
-  await until(async () => (await observe(running)).length === 1)
-  controller.abort(new Error('enough'))
-  t.match(await failure(response), { statusCode: 500, message: 'enough' })
-  await until(async () => taken() === 0)
-  t.strictSame(await observe(running), [])
-  t.notOk(sent.includes('begin'))
-})
+}
 
-onPostgres('a signal ends a stream', async (t, { orm, taken }) => {
+onEachPool('a signal ends a stream', async (t, { orm, taken }) => {
   await orm.em.fork().insertMany(Book, Array.from({ length: 500 }, (_, i) => ({ title: `book ${i}` })))
   const { failure, get } = await startServer(t, { orm }, app => {
     app.get('/:when', async request => {
@@ -65,7 +65,7 @@ onPostgres('a signal ends a stream', async (t, { orm, taken }) => {
   }
 })
 
-onPostgres('a statement that is aborted while it waits for its turn is not run', async (t, { orm, taken, titles, sent }) => {
+onEachPool('a statement that is aborted while it waits for its turn is not run', async (t, { orm, taken, titles, sent }) => {
   const controller = new AbortController()
   const { get } = await startServer(t, { orm }, app => {
     app.get('/', async () => {

@@ -1,9 +1,9 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import { afterCommit, afterRollback, atomic, commit, em, rollback, runInContext } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres, onSqlite } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool, onEveryEngine, onSqlite, type TestDatabase } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
-onEachDatabase('atomic() commits at once what its function did, and returns what that returned', async (t, { orm, titles, taken }) => {
+onEveryEngine('atomic() commits at once what its function did, and returns what that returned', async (t, { orm, titles, taken }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       const book = await atomic(async () => em().create(Book, { title: 'Emma' }))
@@ -19,7 +19,7 @@ onEachDatabase('atomic() commits at once what its function did, and returns what
   t.strictSame(await titles(), ['Emma'])
 })
 
-onEachDatabase('atomic() that throws takes back what it did, and leaves a clean EntityManager', async (t, { orm, titles, taken }) => {
+onEveryEngine('atomic() that throws takes back what it did, and leaves a clean EntityManager', async (t, { orm, titles, taken }) => {
   const no = new Error('no')
   await runInContext({ orm }, async () => {
     await t.rejects(atomic(async () => {
@@ -92,7 +92,7 @@ onEachDatabase('atomic() with existing: reject wants nothing to be there', async
   t.strictSame(await titles(), ['first', 'second'])
 })
 
-onEachDatabase('several atomic() of one context run one after the other', async (t, { orm, titles }) => {
+onEveryEngine('several atomic() of one context run one after the other', async (t, { orm, titles }) => {
   await runInContext({ orm }, async () => {
     const results = await Promise.allSettled([
       atomic(async () => {
@@ -146,7 +146,7 @@ onEachDatabase('inside atomic() and em.transactional(), atomic() can only join',
   })
 })
 
-onPostgres('inside a transaction beside that of the context, atomic() and commit() are refused too', async (t, { orm, titles }) => {
+onEachPool('inside a transaction beside that of the context, atomic() and commit() are refused too', async (t, { orm, titles }) => {
   await runInContext({ orm }, async () => {
     await em().insert(Book, { title: 'outer' })
     await em().transactional(async () => {
@@ -159,7 +159,7 @@ onPostgres('inside a transaction beside that of the context, atomic() and commit
   t.strictSame(await titles(), ['outer', 'own'])
 })
 
-onEachDatabase('nobody commits or rolls back from within, or from beside, an atomic() or em.transactional()', async (t, { orm, titles }) => {
+onEveryEngine('nobody commits or rolls back from within, or from beside, an atomic() or em.transactional()', async (t, { orm, titles }) => {
   await runInContext({ orm, name: 'job' }, async () => {
     for (const [name, run] of [['atomic', atomic], ['em.transactional', (fn: () => Promise<void>) => em().transactional(fn)]] as const) {
       const started = Promise.withResolvers<void>()
@@ -168,14 +168,14 @@ onEachDatabase('nobody commits or rolls back from within, or from beside, an ato
         await em().insert(Book, { title: name })
         const inside = name === 'atomic' ? [commit, rollback, () => em().commit(), () => em().rollback()] : [commit, rollback]
         for (const settle of inside) {
-          await t.rejects(settle(), { code: 'FST_ORM_TRANSACTION_OPEN', message: /^job has a transaction open: .*(commit|rollback)\(\) would end .* which has not returned\. Return from it/ })
+          await t.rejects(settle() as Promise<unknown>, { code: 'FST_ORM_TRANSACTION_OPEN', message: /^job has a transaction open: .*(commit|rollback)\(\) would end .* which has not returned\. Return from it/ })
         }
         started.resolve()
         await go.promise
       })
       await started.promise
       for (const settle of [commit, rollback, () => em().commit(), () => em().rollback()]) {
-        await t.rejects(settle(), { code: 'FST_ORM_TRANSACTION_OPEN' }, `${name}, beside`)
+        await t.rejects(settle() as Promise<unknown>, { code: 'FST_ORM_TRANSACTION_OPEN' }, `${name}, beside`)
       }
       if (name === 'em.transactional') await t.rejects(atomic(() => {}), { code: 'FST_ORM_TRANSACTION_OPEN', message: /atomic\(\) would end em\.transactional\(\)/ })
       go.resolve()
@@ -185,7 +185,7 @@ onEachDatabase('nobody commits or rolls back from within, or from beside, an ato
   t.strictSame(await titles(), ['atomic', 'em.transactional'])
 })
 
-onEachDatabase('an em.transactional() that is still running when atomic() is done makes it fail, and nothing of it is kept', async (t, { orm, titles }) => {
+onEveryEngine('an em.transactional() that is still running when atomic() is done makes it fail, and nothing of it is kept', async (t, { orm, titles }) => {
   const go = Promise.withResolvers<void>()
   await t.rejects(runInContext({ orm }, async () => {
     let forgotten: Promise<unknown> | undefined
@@ -206,7 +206,7 @@ onEachDatabase('an em.transactional() that is still running when atomic() is don
   t.strictSame(await titles(), [])
 })
 
-onEachDatabase('a context that ends while atomic() is running keeps nothing of it', async (t, { orm, titles }) => {
+onEveryEngine('a context that ends while atomic() is running keeps nothing of it', async (t, { orm, titles }) => {
   const controller = new AbortController()
   const failed = Promise.withResolvers<unknown>()
   await t.rejects(runInContext({ orm, signal: controller.signal, name: 'job' }, async () => {
@@ -224,13 +224,101 @@ onSqlite('atomic() needs a context, a function, and options that exist', async (
   await runInContext({ orm }, async () => {
     await t.rejects(atomic(5 as any), { code: 'FST_ORM_BAD_OPTION', message: /"fn" takes a function, got 5/ })
     await t.rejects(atomic(() => {}, { existing: 'append' as any }), { code: 'FST_ORM_BAD_OPTION', message: /"existing" takes 'commit', 'rollback', 'join' or 'reject', got 'append'/ })
-    await t.rejects(atomic(() => {}, { exists: 'join' } as any), { code: 'FST_ORM_BAD_OPTION', message: /no such option \(there are existing\)/ })
+    await t.rejects(atomic(() => {}, { exists: 'join' } as any), { code: 'FST_ORM_BAD_OPTION', message: /no such option \(there are existing, retry\)/ })
     await t.rejects(atomic(() => {}, null as any), { code: 'FST_ORM_BAD_OPTION', message: /"options" takes an object, got null/ })
   })
 })
 
-onEachDatabase('a failing atomic() that takes along what was written beside it is no silent loss', async (t, { orm, titles }) => {
-  const run = (beside: () => Promise<unknown>, after = async () => {}): Promise<void> => runInContext({ orm }, async () => {
+onEveryEngine('a failing atomic() that takes along what was written beside it is no silent loss', async (t, { orm, titles }) => {
+  const run = (beside: () => Promise<unknown>, after?: () => Promise<unknown>): Promise<void> => runBeside(orm, beside, after)
+  await t.rejects(run(() => em().insert(Book, { title: 'beside' })), {
+    code: 'FST_ORM_TRANSACTION_FAILED', cause: { message: /an atomic\(\) was rolled back, and took along what was written beside it/ }
+  })
+  await t.rejects(run(() => em().insert(Book, { title: 'beside' }), commit), { code: 'FST_ORM_TRANSACTION_FAILED' })
+  t.strictSame(await titles(), [])
+  await run(() => runInContext(async () => {}), async () => { em().create(Book, { title: 'goes on' }) })
+  await run(() => em().insert(Book, { title: 'beside' }), rollback)
+  t.strictSame(await titles(), ['goes on'], 'unless it is rolled back by hand')
+})
+
+onEveryEngine('what is written inside an atomic(), through whatever contexts, is not beside it', async (t, { orm, kind, titles }) => {
+  await runInContext({ orm }, async () => {
+    const outer = em()
+    await atomic(async () => {
+      await runInContext(() => atomic(() => outer.insert(Book, { title: 'in' })))
+      throw new Error('no')
+    }).catch(() => {})
+    await em().insert(Book, { title: `after, on ${kind}` })
+  })
+  t.strictSame(await titles(), [`after, on ${kind}`])
+})
+
+onEveryEngine('so it is if its commit fails, and if the context goes on with another atomic()', async (t, { orm, titles }) => {
+  await t.rejects(runInContext({ orm }, async () => {
+    const started = Promise.withResolvers<void>()
+    const go = Promise.withResolvers<void>()
+    const failing = atomic(async () => {
+      await em().insert(Book, { title: 'twice' })
+      started.resolve()
+      await go.promise
+      em().create(Book, { title: 'twice' })
+    })
+    await started.promise
+    await em().insert(Book, { title: 'beside' })
+    go.resolve()
+    await t.rejects(failing, { name: 'UniqueConstraintViolationException' })
+    await t.rejects(atomic(() => em().insert(Book, { title: 'another' })), { code: 'FST_ORM_TRANSACTION_FAILED' })
+    em().create(Book, { title: 'goes on' })
+  }), { code: 'FST_ORM_TRANSACTION_FAILED' })
+  t.strictSame(await titles(), [])
+})
+
+onEachDatabase('what is written while atomic() commits what was there before is no silent loss either', async (t, { orm, titles }) => {
+  for (let steps = 0; steps < 40; steps += 2) {
+    const lost = await runInContext({ orm }, async () => {
+      await em().insert(Book, { title: `before ${steps}` })
+      const go = Promise.withResolvers<void>()
+      const failing = atomic(async () => {
+        await go.promise
+        throw new Error('no')
+      }).catch(() => {})
+      for (let step = 0; step < steps; step++) await null
+      await em().insert(Book, { title: `beside ${steps}` })
+      go.resolve()
+      await failing
+    }).then(() => false, ({ code }) => code === 'FST_ORM_TRANSACTION_FAILED')
+    t.equal((await titles()).includes(`beside ${steps}`), !lost, `after ${steps} steps`)
+  }
+})
+
+onEveryEngine('what is only read beside a failing atomic() is not lost', async (t, { orm, titles }) => {
+  await runBeside(orm, async () => t.equal(await em().count(Book), 1), async () => { em().create(Book, { title: 'goes on' }) })
+  t.strictSame(await titles(), ['goes on'])
+})
+
+onEveryEngine('what still comes from an atomic() that has failed is refused, and not what its hooks write', async (t, { orm, kind, titles }) => {
+  await runInContext({ orm, name: 'job' }, async () => {
+    const failed = Promise.withResolvers<void>()
+    const late: Array<Promise<unknown>> = []
+    const outer = em()
+    await atomic(async () => {
+      await em().insert(Book, { title: 'in time' })
+      late.push(failed.promise.then(() => em().insert(Book, { title: 'late' })))
+      if (kind !== 'sqlite') late.push(failed.promise.then(() => runInContext(() => atomic(() => outer.insert(Book, { title: 'late, from a branch' })))))
+      afterRollback(() => em().insert(Book, { title: 'of a hook' }))
+      throw new Error('no')
+    }).catch(() => {})
+    failed.resolve()
+    for (const promise of late) await t.rejects(promise, { code: 'FST_ORM_CONTEXT_ENDED', message: /^an atomic\(\) of job has ended \(rolledBack\).* late/ })
+    await em().insert(Book, { title: 'after' })
+    await atomic(() => em().insert(Book, { title: 'of another one' }))
+  })
+  t.strictSame(await titles(), ['after', 'of a hook', 'of another one'])
+})
+
+/** In one context: `beside`, while an `atomic()` is running that has written and is to fail, and `after` when that has failed. */
+async function runBeside (orm: TestDatabase['orm'], beside: () => Promise<unknown>, after: () => Promise<unknown> = async () => {}): Promise<void> {
+  await runInContext({ orm }, async () => {
     const started = Promise.withResolvers<void>()
     const go = Promise.withResolvers<void>()
     const failing = atomic(async () => {
@@ -245,24 +333,4 @@ onEachDatabase('a failing atomic() that takes along what was written beside it i
     await failing
     await after()
   })
-  await t.rejects(run(() => em().insert(Book, { title: 'beside' })), {
-    code: 'FST_ORM_TRANSACTION_FAILED', cause: { message: /an atomic\(\) was rolled back, and took along what was written beside it/ }
-  })
-  await t.rejects(run(() => em().insert(Book, { title: 'beside' }), commit), { code: 'FST_ORM_TRANSACTION_FAILED' })
-  t.strictSame(await titles(), [])
-  await run(() => runInContext(async () => {}), async () => { em().create(Book, { title: 'goes on' }) })
-  await run(() => em().insert(Book, { title: 'beside' }), rollback)
-  t.strictSame(await titles(), ['goes on'], 'unless it is rolled back by hand')
-})
-
-onEachDatabase('what is written inside an atomic(), through whatever contexts, is not beside it', async (t, { orm, kind, titles }) => {
-  await runInContext({ orm }, async () => {
-    const outer = em()
-    await atomic(async () => {
-      await runInContext(() => atomic(() => outer.insert(Book, { title: 'in' })))
-      throw new Error('no')
-    }).catch(() => {})
-    await em().insert(Book, { title: `after, on ${kind}` })
-  })
-  t.strictSame(await titles(), [`after, on ${kind}`])
-})
+}

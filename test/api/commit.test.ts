@@ -2,10 +2,10 @@ import type { FastifyReply } from 'fastify'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { em } from '../../index.ts'
-import { Author, Book, onEachDatabase } from '../support/databases.ts'
+import { Author, Book, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
-onEachDatabase('a reply is committed before the client can read its first byte', async (t, { orm, titles, taken }) => {
+onEveryEngine('a reply is committed before the client can read its first byte', async (t, { orm, titles, taken }) => {
   const replies: Record<string, (title: string) => unknown> = {
     object: title => ({ title }),
     string: title => title,
@@ -40,7 +40,7 @@ onEachDatabase('a reply is committed before the client can read its first byte',
   t.ok((await titles()).includes('redirect'))
 })
 
-onEachDatabase('ids and defaults that the database generates are in the payload', async (t, { orm, titles }) => {
+onEveryEngine('ids and defaults that the database generates are in the payload', async (t, { orm, titles }) => {
   const schema = { response: { 200: { type: 'object', properties: { id: { type: 'integer' }, stock: { type: 'integer' }, title: { type: 'string' } } } } }
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async request => request.em.create(Book, request.body as { title: string }))
@@ -53,7 +53,7 @@ onEachDatabase('ids and defaults that the database generates are in the payload'
   t.strictSame(await titles(), ['Emma', 'Ulysses'])
 })
 
-onEachDatabase('a write is begin, the statement, commit', async (t, { orm, sent }) => {
+onEveryEngine('a write is begin, the statement, commit', async (t, { orm, sent }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => em().create(Book, { title: 'Emma' }))
   })
@@ -62,7 +62,7 @@ onEachDatabase('a write is begin, the statement, commit', async (t, { orm, sent 
   t.match(sent, ['begin', /^insert into .book/, 'commit'])
 })
 
-onEachDatabase('a service without an EntityManager of its own changes what the request has loaded', async (t, { orm, titles }) => {
+onEveryEngine('a service without an EntityManager of its own changes what the request has loaded', async (t, { orm, titles }) => {
   await orm.em.fork().insert(Book, { title: 'Ema' })
   async function rename (id: number, title: string): Promise<void> {
     const book = await em().findOneOrFail(Book, id)
@@ -79,7 +79,7 @@ onEachDatabase('a service without an EntityManager of its own changes what the r
   t.strictSame(await titles(), ['Emma'])
 })
 
-onEachDatabase('writes that the handler did not wait for are part of the request', async (t, { orm, titles, taken }) => {
+onEveryEngine('writes that the handler did not wait for are part of the request', async (t, { orm, titles, taken }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       em().insert(Book, { title: 'Emma' })
@@ -96,7 +96,7 @@ function closed (reply: FastifyReply): Promise<unknown> {
   return once(reply.raw, 'close')
 }
 
-onEachDatabase('a reply from inside em.transactional() rolls back what it has done, if it is an error', async (t, { orm, titles, taken }) => {
+onEveryEngine('a reply from inside em.transactional() rolls back what it has done, if it is an error', async (t, { orm, titles, taken }) => {
   const ends = { '/returns': Promise.withResolvers<unknown>(), '/throws': Promise.withResolvers<unknown>() }
   const { post } = await startServer(t, { orm }, app => {
     for (const path of ['/returns', '/throws'] as const) {
@@ -118,7 +118,7 @@ onEachDatabase('a reply from inside em.transactional() rolls back what it has do
   t.equal(taken(), 0)
 })
 
-onEachDatabase('a reply from inside em.transactional() commits what it has done so far', async (t, { orm, titles }) => {
+onEveryEngine('a reply from inside em.transactional() commits what it has done so far', async (t, { orm, titles }) => {
   const finished = Promise.withResolvers<void>()
   const server = await startServer(t, { orm }, app => {
     app.post('/', (_request, reply) => {

@@ -1,5 +1,5 @@
 import { em } from '../../index.ts'
-import { Book, onEachDatabase } from '../support/databases.ts'
+import { Book, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
 /** In every way there is: three flushes, a native update, a query builder and raw SQL. */
@@ -15,7 +15,7 @@ async function writeALot (): Promise<void> {
   await sql.getKysely().insertInto('book').values({ title: 'Cecilia' }).execute()
 }
 
-onEachDatabase('a reply with an error status writes nothing', async (t, { orm, titles, taken }) => {
+onEveryEngine('a reply with an error status writes nothing', async (t, { orm, titles, taken }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async (_request, reply) => {
       await writeALot()
@@ -29,7 +29,7 @@ onEachDatabase('a reply with an error status writes nothing', async (t, { orm, t
   t.equal(taken(), 0)
 })
 
-onEachDatabase('an entity that is replied with an error status is not even flushed', async (t, { orm, sent }) => {
+onEveryEngine('an entity that is replied with an error status is not even flushed', async (t, { orm, sent }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async (_request, reply) => reply.code(422).send(em().create(Book, { title: 'Emma' })))
   })
@@ -37,7 +37,7 @@ onEachDatabase('an entity that is replied with an error status is not even flush
   t.strictSame(sent, [])
 })
 
-onEachDatabase('a throw writes nothing, wherever it happens', async (t, { orm, titles, taken }) => {
+onEveryEngine('a throw writes nothing, wherever it happens', async (t, { orm, titles, taken }) => {
   const fail = async (): Promise<never> => {
     await writeALot()
     throw new Error('no')
@@ -66,7 +66,7 @@ onEachDatabase('a throw writes nothing, wherever it happens', async (t, { orm, t
   }
 })
 
-onEachDatabase('an error handler may reply with 200, and nothing is written all the same', async (t, { orm, titles }) => {
+onEveryEngine('an error handler may reply with 200, and nothing is written all the same', async (t, { orm, titles }) => {
   let error: unknown
   const { post } = await startServer(t, { orm }, app => {
     app.setErrorHandler((caught, _request, reply) => {
@@ -84,7 +84,7 @@ onEachDatabase('an error handler may reply with 200, and nothing is written all 
   t.strictSame(await titles(), [])
 })
 
-onEachDatabase('the rollback comes before the error handler', async (t, { orm, taken, observe }) => {
+onEveryEngine('the rollback comes before the error handler', async (t, { orm, taken, observe }) => {
   let seen: unknown
   const { post } = await startServer(t, { orm }, app => {
     app.setErrorHandler(async (_error, _request, reply) => {
@@ -100,7 +100,7 @@ onEachDatabase('the rollback comes before the error handler', async (t, { orm, t
   t.strictSame(seen, { taken: 0, rows: 0 })
 })
 
-onEachDatabase('statements that are still queued when the request fails are not run', async (t, { orm, titles, taken, sent }) => {
+onEveryEngine('statements that are still queued when the request fails are not run', async (t, { orm, titles, taken, sent }) => {
   const { get, app } = await startServer(t, { orm }, app => {
     app.get('/', async () => {
       await em().insert(Book, { title: 'Emma' })
@@ -117,7 +117,7 @@ onEachDatabase('statements that are still queued when the request fails are not 
   t.equal(sent.at(-1), 'rollback')
 })
 
-onEachDatabase('shouldCommit decides for the plugin and for a route', async (t, { orm, titles }) => {
+onEveryEngine('shouldCommit decides for the plugin and for a route', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm, shouldCommit: request => request.headers['x-dry-run'] === undefined }, app => {
     app.post('/', async (_request, reply) => reply.code(202).send(em().create(Book, { title: 'Emma' })))
     app.post('/error', async (_request, reply) => {

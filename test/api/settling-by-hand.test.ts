@@ -1,5 +1,8 @@
+import { setImmediate } from 'node:timers/promises'
 import { commit, em, rollback, runInContext } from '../../index.ts'
-import { Book, onEachDatabase } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool } from '../support/databases.ts'
+import { delayCommits, isCommitting } from '../support/delayed-commits.ts'
+import { untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 
 onEachDatabase('em.begin() and em.commit() act on the transaction of the context', async (t, { orm, titles, sent, taken }) => {
@@ -142,7 +145,7 @@ onEachDatabase('two commit() at once are one, and one after the end is refused',
   await runInContext({ orm, name: 'job' }, async () => {
     em().create(Book, { title: 'Emma' })
     await Promise.all([commit(), commit()])
-    late = [commit, rollback].map(settle => go.promise.then(() => settle()).catch(error => error))
+    late = [commit, rollback].map(settle => go.promise.then<unknown>(() => settle()).catch(error => error))
   })
   go.resolve()
   for (const error of await Promise.all(late)) t.match(error, { code: 'FST_ORM_CONTEXT_ENDED', message: /^job has ended \(committed\), which is too late for this: (commit|rollback)\(\)/ })
@@ -228,4 +231,30 @@ onEachDatabase('a statement that came before a commit by hand is in it, or in th
     })
   }
   t.strictSame(await titles(), expected)
+})
+
+onEachDatabase('what is sent while a commit is on its way is in its transaction or in the next one', async (t, { orm, titles }) => {
+  const insert = (title: string): Promise<unknown> => em().insert(Book, { title })
+  await runInContext({ orm }, async () => {
+    await insert('a')
+    await Promise.all([insert('b'), commit(), insert('c'), em().find(Book, {}), insert('d'), em().transactional(() => insert('e')), setImmediate().then(() => insert('f'))])
+  })
+  t.strictSame(await titles(), ['a', 'b', 'c', 'd', 'e', 'f'])
+})
+
+onEachPool('what comes while the database commits waits for that, also a flush', async (t, database) => {
+  const { orm, titles } = database
+  const release = await delayCommits(database, 'kept')
+  await runInContext({ orm }, async () => {
+    await em().insert(Book, { title: 'kept' })
+    const committed = commit()
+    await untilOne(database, isCommitting)
+    em().create(Book, { title: 'flushed' })
+    const after = Promise.all([em().flush(), em().insert(Book, { title: 'inserted' }), em().count(Book)])
+    await release()
+    await committed
+    t.ok((await titles()).includes('kept'))
+    await after
+  })
+  t.strictSame(await titles(), ['flushed', 'inserted', 'kept'])
 })

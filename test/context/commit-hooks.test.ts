@@ -1,6 +1,7 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import { afterCommit, afterRollback, beforeCommit, commit, em, rollback, runInContext } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool, onEveryEngine } from '../support/databases.ts'
+import { refuseCommits } from '../support/refused-commits.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -38,7 +39,7 @@ onEachDatabase('hooks run in order, each awaited, around the commit and before t
   t.strictSame(ran, ['rollback 1: 1 committed', 'rollback 2: 1 committed'])
 })
 
-onEachDatabase('what beforeCommit writes is committed too, and what it registers runs too', async (t, { orm, titles }) => {
+onEveryEngine('what beforeCommit writes is committed too, and what it registers runs too', async (t, { orm, titles }) => {
   const ran: string[] = []
   await runInContext({ orm }, () => {
     em().create(Book, { title: 'Emma' })
@@ -54,7 +55,7 @@ onEachDatabase('what beforeCommit writes is committed too, and what it registers
   t.strictSame(await titles(), ['Emma', 'alone', 'audit'], 'also as the only one that writes')
 })
 
-onEachDatabase('a beforeCommit that throws rolls everything back', async (t, { orm, titles, taken }) => {
+onEveryEngine('a beforeCommit that throws rolls everything back', async (t, { orm, titles, taken }) => {
   const ran: string[] = []
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
@@ -71,7 +72,7 @@ onEachDatabase('a beforeCommit that throws rolls everything back', async (t, { o
   t.equal(taken(), 0)
 })
 
-onEachDatabase('an afterCommit or afterRollback that throws is logged, and changes nothing', async (t, { orm, titles }) => {
+onEveryEngine('an afterCommit or afterRollback that throws is logged, and changes nothing', async (t, { orm, titles }) => {
   const ran: string[] = []
   const { post, log } = await startServer(t, { orm }, app => {
     app.post('/:outcome', async request => {
@@ -92,7 +93,7 @@ onEachDatabase('an afterCommit or afterRollback that throws is logged, and chang
   t.strictSame(await titles(), ['commit'])
 })
 
-onEachDatabase('afterCommit runs where nothing was written, and not where nothing is committed', async (t, { orm, sent }) => {
+onEveryEngine('afterCommit runs where nothing was written, and not where nothing is committed', async (t, { orm, sent }) => {
   const ran: string[] = []
   const { post } = await startServer(t, { orm }, app => {
     app.post('/nothing', async () => { note(ran, 'nothing'); return 'ok' })
@@ -108,7 +109,7 @@ onEachDatabase('afterCommit runs where nothing was written, and not where nothin
   t.equal(sent.length, 1)
 })
 
-onEachDatabase('a hook of an em.transactional() that rolls back is dropped, and its afterRollback run', async (t, { orm }) => {
+onEveryEngine('a hook of an em.transactional() that rolls back is dropped, and its afterRollback run', async (t, { orm }) => {
   const ran: string[] = []
   await runInContext({ orm }, async () => {
     note(ran, 'outer')
@@ -134,7 +135,7 @@ onEachDatabase('a hook of an em.transactional() that rolls back is dropped, and 
 
 for (const transaction of ['on-write', false] as const) {
   for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]) {
-    onPostgres(`hooks of an em.transactional() with ${propagation} are its own, with transaction: ${transaction}`, async (t, { orm, titles }) => {
+    onEachPool(`hooks of an em.transactional() with ${propagation} are its own, with transaction: ${transaction}`, async (t, { orm, titles }) => {
       const ran: string[] = []
       await t.rejects(runInContext({ orm, transaction }, async () => {
         note(ran, 'outer')
@@ -164,7 +165,7 @@ for (const transaction of ['on-write', false] as const) {
   }
 }
 
-onEachDatabase('with transaction: false, the hooks of an em.transactional() belong to its transaction', async (t, { orm }) => {
+onEveryEngine('with transaction: false, the hooks of an em.transactional() belong to its transaction', async (t, { orm }) => {
   const ran: string[] = []
   await runInContext({ orm, transaction: false }, async () => {
     await em().transactional(async () => note(ran, 'kept'))
@@ -177,7 +178,7 @@ onEachDatabase('with transaction: false, the hooks of an em.transactional() belo
   t.strictSame(ran, ['before kept', 'after kept', 'rollback dropped', 'before context', 'after context'])
 })
 
-onEachDatabase('hooks run once, with the first commit or rollback of the context that comes', async (t, { orm, titles }) => {
+onEveryEngine('hooks run once, with the first commit or rollback of the context that comes', async (t, { orm, titles }) => {
   const ran: string[] = []
   await runInContext({ orm }, async () => {
     note(ran, '1')
@@ -194,7 +195,7 @@ onEachDatabase('hooks run once, with the first commit or rollback of the context
   t.strictSame(await titles(), ['Emma'])
 })
 
-onEachDatabase('an afterCommit of a commit by hand can write, and one of the last commit is told that it is too late', async (t, { orm, titles }) => {
+onEveryEngine('an afterCommit of a commit by hand can write, and one of the last commit is told that it is too late', async (t, { orm, titles }) => {
   const late: unknown[] = []
   await runInContext({ orm, name: 'job' }, async () => {
     await em().insert(Book, { title: 'Emma' })
@@ -210,36 +211,37 @@ onEachDatabase('an afterCommit of a commit by hand can write, and one of the las
   t.strictSame(await titles(), ['Emma', 'after', 'in a context of its own'])
 })
 
-onPostgres('a commit that the database refuses runs afterRollback; one whose outcome is unknown runs nothing', async (t, { orm, titles, observe, taken }) => {
+onEachPool('a commit that the database refuses runs afterRollback; one whose outcome is unknown runs nothing', async (t, database) => {
+  const { orm, titles, ownId, kill, taken } = database
   const ran: string[] = []
-  await orm.em.fork().execute('create table review (book_id int, foreign key (book_id) references book (id) deferrable initially deferred)')
+  const { name } = await refuseCommits(database)
+  const before = taken()
   const write = async (): Promise<void> => {
     note(ran, 'hook')
     await (em() as any).execute('insert into review (book_id) values (99)')
   }
-  await t.rejects(runInContext({ orm }, write), { name: 'ForeignKeyConstraintViolationException' })
+  await t.rejects(runInContext({ orm }, write), { name })
   t.strictSame(ran, ['before hook', 'rollback hook'])
   ran.length = 0
   await t.rejects(runInContext({ orm }, async () => {
     await write()
     await commit()
-  }), { name: 'ForeignKeyConstraintViolationException' })
+  }), { name })
   t.strictSame(ran, ['before hook', 'rollback hook'])
   ran.length = 0
   await t.rejects(runInContext({ orm }, async () => {
     note(ran, 'hook')
     await em().insert(Book, { title: 'Emma' })
     beforeCommit(async () => {
-      const [{ pid }] = await (em() as any).execute('select pg_backend_pid() as pid')
-      await observe(`select pg_terminate_backend(${pid})`)
+      await kill((await (em() as any).execute(ownId))[0].id)
     })
   }), { name: 'DriverException' })
   t.strictSame(ran, ['before hook'])
-  await until(() => taken() === 0)
+  await until(() => taken() === before)
   t.strictSame(await titles(), [])
 })
 
-onEachDatabase('an abort runs afterRollback in its context', async (t, { orm }) => {
+onEveryEngine('an abort runs afterRollback in its context', async (t, { orm }) => {
   const ran: unknown[] = []
   const controller = new AbortController()
   await t.rejects(runInContext({ orm, signal: controller.signal }, async () => {
@@ -251,7 +253,7 @@ onEachDatabase('an abort runs afterRollback in its context', async (t, { orm }) 
   t.strictSame(ran, [true])
 })
 
-onEachDatabase('the plugin\'s beforeCommit runs before each commit of something, with the request', async (t, { orm, titles }) => {
+onEveryEngine('the plugin\'s beforeCommit runs before each commit of something, with the request', async (t, { orm, titles }) => {
   const called: string[] = []
   const { post } = await startServer(t, {
     orm,
@@ -287,14 +289,14 @@ onEachDatabase('the plugin\'s beforeCommit runs before each commit of something,
   t.strictSame(await titles(), ['audit 1', 'audit 2', 'audit 3', 'branch', 'by hand', 'other databases, as far as it knows', 'written'])
 })
 
-onEachDatabase('hooks have to be functions, and need a context', async (t, { orm }) => {
+onEveryEngine('hooks have to be functions, and need a context', async (t, { orm }) => {
   for (const register of [beforeCommit, afterCommit, afterRollback]) {
     t.throws(() => register(() => {}), { code: 'FST_ORM_NO_CONTEXT', message: new RegExp(`^${register.name}\\(\\) outside a context`) })
     await t.rejects(runInContext({ orm }, () => register('mail' as any)), { code: 'FST_ORM_BAD_OPTION', message: /"hook" takes a function, got 'mail' \(string\)/ })
   }
 })
 
-onEachDatabase('a hook that fails in a branch of a request is logged by the request', async (t, { orm }) => {
+onEveryEngine('a hook that fails in a branch of a request is logged by the request', async (t, { orm }) => {
   const { post, log } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       await runInContext({ name: 'branch' }, () => { afterCommit(() => { throw new Error('mail') }) })
@@ -305,7 +307,7 @@ onEachDatabase('a hook that fails in a branch of a request is logged by the requ
   t.match(log, [{ level: 50, reqId: 'req-1', msg: 'branch: an afterCommit hook has failed', err: { message: 'mail' } }])
 })
 
-onPostgres('a hook that fails in a transaction beside that of the context is logged as well', async (t, { orm, titles }) => {
+onEachPool('a hook that fails in a transaction beside that of the context is logged as well', async (t, { orm, titles }) => {
   const { post, log } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       await em().transactional(async own => {
@@ -320,7 +322,7 @@ onPostgres('a hook that fails in a transaction beside that of the context is log
   t.match(log, [{ level: 50, msg: 'POST /: a hook of an em.transactional() has failed', err: { message: 'mail' } }])
 })
 
-onEachDatabase('once the commit is on its way, it is too late for a hook', async (t, { orm }) => {
+onEveryEngine('once the commit is on its way, it is too late for a hook', async (t, { orm }) => {
   const late: unknown[] = []
   await runInContext({ orm, name: 'job' }, async () => {
     await em().insert(Book, { title: 'Emma' })
@@ -329,4 +331,41 @@ onEachDatabase('once the commit is on its way, it is too late for a hook', async
     })
   })
   t.match(late, [{ code: 'FST_ORM_CONTEXT_ENDED', message: /^job has ended \(it is being settled\), which is too late for this: afterCommit\(\)/ }])
+})
+
+onEachDatabase('what is registered while commit() is on its way waits for the next commit, unless it is part of that one', async (t, { orm, titles }) => {
+  for (const end of ['return', 'throw']) {
+    const ran: string[] = []
+    const committed = Promise.withResolvers<void>()
+    const registered = Promise.withResolvers<void>()
+    let commits = 0
+    const subscriber = {
+      async afterTransactionCommit () {
+        if (++commits > 1) return
+        note(ran, 'of a subscriber')
+        committed.resolve()
+        await registered.promise
+      }
+    }
+    orm.em.getEventManager().registerSubscriber(subscriber)
+    const running = runInContext({ orm }, async () => {
+      const beside = (async () => {
+        await committed.promise
+        note(ran, 'beside')
+        registered.resolve()
+        await em().insert(Book, { title: `${end} beside` })
+      })()
+      note(ran, 'first')
+      await em().insert(Book, { title: `${end} first` })
+      await commit()
+      t.strictSame(ran.splice(0), ['before first', 'after first', 'after of a subscriber'], end)
+      await beside
+      if (end === 'throw') throw new Error('no')
+    })
+    if (end === 'throw') await t.rejects(running, { message: 'no' })
+    else await running
+    t.strictSame(ran, end === 'throw' ? ['rollback beside'] : ['before beside', 'after beside'])
+    orm.em.getEventManager().getSubscribers().delete(subscriber)
+  }
+  t.strictSame(await titles(), ['return beside', 'return first', 'throw first'])
 })

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { em } from '../../index.ts'
-import { Book, onEachDatabase } from '../support/databases.ts'
+import { commit, em, rollback } from '../../index.ts'
+import { Book, onEveryEngine } from '../support/databases.ts'
 import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
@@ -23,7 +23,7 @@ const LATE_WRITES: Record<string, () => Promise<unknown>> = {
 }
 
 for (const transaction of ['on-write', 'on-query', false] as const) {
-  onEachDatabase(`what is written while the reply is being streamed is refused, with transaction: ${transaction}`, async (t, { orm, titles, taken }) => {
+  onEveryEngine(`what is written while the reply is being streamed is refused, with transaction: ${transaction}`, async (t, { orm, titles, taken }) => {
     const errors = new Map<string, unknown>()
     async function * stream (captured?: ReturnType<typeof em>): AsyncGenerator<string> {
       yield ' ' // the commit waits for the first chunk
@@ -50,7 +50,7 @@ for (const transaction of ['on-write', 'on-query', false] as const) {
     t.equal(taken(), 0)
   })
 
-  onEachDatabase(`after the response has closed, em() refuses reads as well, with transaction: ${transaction}`, async (t, { orm, titles }) => {
+  onEveryEngine(`after the response has closed, em() refuses reads as well, with transaction: ${transaction}`, async (t, { orm, titles, kind }) => {
     const finished = Promise.withResolvers<void>()
     const { get } = await startServer(t, { orm, transaction }, app => {
       app.get('/', async (_request, reply) => {
@@ -59,6 +59,7 @@ for (const transaction of ['on-write', 'on-query', false] as const) {
         const closed = once(reply.raw, 'close')
         reply.send({ ok: true })
         await closed
+        if (kind !== 'pglite') for await (const book of captured.stream(Book)) t.equal(book.title, 'in time') // which has no streams
         await t.rejects(em().count(Book), { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET / has ended (committed), which is too late for this: select count(*)' })
         em().create(Book, { title: 'late' })
         await t.rejects(em().flush(), { code: 'FST_ORM_CONTEXT_ENDED' })
@@ -75,7 +76,26 @@ for (const transaction of ['on-write', 'on-query', false] as const) {
   })
 }
 
-onEachDatabase('with transaction: false, an error refuses later writes as well', async (t, { orm, titles }) => {
+onEveryEngine('who commits or rolls back by hand is told that the context has ended, and what was read stays', async (t, { orm }) => {
+  const ends = { commit: () => commit(), rollback: () => rollback(), 'em.commit': () => em().commit(), 'em.rollback': () => em().rollback() }
+  const errors = new Map<string, unknown>()
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      const book = em().create(Book, { title: 'Emma' })
+      async function * stream (): AsyncGenerator<string> {
+        yield ' ' // the commit waits for the first chunk
+        for (const [name, end] of Object.entries(ends)) errors.set(name, await end().catch((error: unknown) => error))
+        yield String(em().getUnitOfWork().getById('Book' as never, book.id as never) === book)
+      }
+      return Readable.from(stream())
+    })
+  })
+  t.equal(await (await get('/')).text(), ' true')
+  t.equal(errors.size, 4)
+  for (const [name, error] of errors) t.match(error, { code: 'FST_ORM_CONTEXT_ENDED', message: `GET / has ended (committed), which is too late for this: ${name}()` })
+})
+
+onEveryEngine('with transaction: false, an error refuses later writes as well', async (t, { orm, titles }) => {
   const refused: string[] = []
   const { get } = await startServer(t, { orm, transaction: false }, app => {
     app.addHook('onError', async request => { await request.em.insert(Book, { title: 'audit' }).catch(error => refused.push(error.code)) })
@@ -89,7 +109,7 @@ onEachDatabase('with transaction: false, an error refuses later writes as well',
   t.strictSame(await titles(), [])
 })
 
-onEachDatabase('a context that something keeps alive keeps no entities', async (t, { orm }) => {
+onEveryEngine('a context that something keeps alive keeps no entities', async (t, { orm }) => {
   const { get, app } = await startServer(t, { orm }, app => {
     app.get('/', async (_request, reply) => {
       const book = em().create(Book, { title: 'Emma' })
@@ -109,7 +129,7 @@ onEachDatabase('a context that something keeps alive keeps no entities', async (
   t.equal(collected.length, 3)
 })
 
-onEachDatabase('a handler that goes on after its handlerTimeout writes nothing', async (t, { orm, titles, taken }) => {
+onEveryEngine('a handler that goes on after its handlerTimeout writes nothing', async (t, { orm, titles, taken }) => {
   const answered = Promise.withResolvers<void>()
   const finished = Promise.withResolvers<unknown>()
   const { get } = await startServer(t, { orm }, app => {
@@ -128,7 +148,7 @@ onEachDatabase('a handler that goes on after its handlerTimeout writes nothing',
   t.strictSame(await titles(), [])
 }, NEEDS_HANDLER_TIMEOUT)
 
-onEachDatabase('an error message shows no values', async (t, { orm }) => {
+onEveryEngine('an error message shows no values', async (t, { orm }) => {
   const longer = Promise.withResolvers<any>()
   const finished = Promise.withResolvers<any>()
   const { get } = await startServer(t, { orm }, app => {

@@ -15,7 +15,7 @@ class ContextOfTest extends Context {
   protected readonly waitsForStatements = false
 
   readonly log = undefined
-  readonly description = { kind: 'run' as const }
+  readonly description = { id: 1, kind: 'run' as const }
   readonly warnHeldMs = Infinity
   readonly streamTimeout = Infinity
 

@@ -1,8 +1,11 @@
 import diagnostics from 'node:diagnostics_channel'
 import type { Test } from 'tap'
-import { afterCommit, commit, em, runInContext, type BegunEvent, type FailedEvent, type SettledEvent } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { afterCommit, afterRollback, beforeCommit, commit, em, runInContext, type BegunEvent, type FailedEvent, type SettledEvent } from '../../index.ts'
+import { Book, onEachDatabase, onEachPool } from '../support/databases.ts'
+import { collect } from '../support/events.ts'
+import { refuseCommits } from '../support/refused-commits.ts'
 import { startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 interface Events {
   begun: BegunEvent[]
@@ -61,7 +64,14 @@ onEachDatabase('each context that used a database tells once what became of it',
   const written = await settle(post('/books'))
   t.match(written, { method: 'POST', route: '/books', outcome: 'committed', ending: 'reply', writes: 2, flushes: 2 })
   t.ok(written.held > 0 && written.held < written.duration)
-  t.strictSame(events.begun, [{ kind: 'request', method: 'POST', route: '/books', requestId: 'req-4', database: 'default' }])
+  t.ok(written.waited > 0 && written.waited < written.duration)
+  t.not(read.id, written.id)
+  const [{ context, ...begun }] = events.begun as [BegunEvent]
+  t.strictSame(begun, {
+    id: written.id, kind: 'request', method: 'POST', route: '/books', requestId: 'req-4', database: 'default', transaction: begun.transaction, sql: begun.sql, line: undefined
+  })
+  t.match(begun.sql, /^insert into .*Emma/)
+  t.match(context, { id: written.id, route: '/books' })
 
   t.match(await settle(post('/throw')), { outcome: 'rolledBack', ending: 'error', error: { message: 'no' }, writes: 1 })
   t.match(await settle(post('/status')), { outcome: 'rolledBack', ending: 'status', error: undefined })
@@ -107,7 +117,7 @@ onEachDatabase('jobs and branches tell who they are', async (t, { orm }) => {
   ])
 })
 
-onPostgres('with several databases there is one event for each, and a commit by hand is no end', async (t, { orm: main, another }) => {
+onEachPool('with several databases there is one event for each, and a commit by hand is no end', async (t, { orm: main, another }) => {
   const events = subscribe(t)
   const audit = await another({ contextName: 'audit' })
   await runInContext({ orm: [main, audit] }, async () => {
@@ -122,14 +132,15 @@ onPostgres('with several databases there is one event for each, and a commit by 
   t.strictSame(events.begun.map(({ database }) => database), ['default', 'default'])
 })
 
-onPostgres('a commit that is refused is commitFailed', async (t, { orm }) => {
+onEachDatabase('a commit that is refused is commitFailed', async (t, database) => {
+  const { orm } = database
   const events = subscribe(t)
-  await orm.em.fork().execute('create table review (book_id int, foreign key (book_id) references book (id) deferrable initially deferred)')
+  const refusal = await refuseCommits(database)
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => await (em() as any).execute('insert into review (book_id) values (99)'))
   })
-  t.equal((await post('/')).status, 409)
-  t.match(events.settled, [{ outcome: 'commitFailed', ending: 'reply', error: { name: 'ForeignKeyConstraintViolationException' } }])
+  t.equal((await post('/')).status, refusal.status)
+  t.match(events.settled, [{ outcome: 'commitFailed', ending: 'reply', error: { name: refusal.name } }])
   t.equal(events.settled.length, 1)
 })
 
@@ -163,11 +174,11 @@ onEachDatabase('the request\'s logger gets a debug line with the same', async (t
   ])
 })
 
-onPostgres('a connection that is held for long is warned of', async (t, { orm }) => {
+onEachPool('a connection that is held for long is warned of', async (t, { orm, sleep }) => {
   const { post, log } = await startServer(t, { orm, warnHeldMs: 1000 }, app => {
     app.post('/:ms', async request => {
       await em().insert(Book, { title: (request.params as any).ms })
-      await (em() as any).execute(`select pg_sleep(${Number((request.params as any).ms) / 1000})`)
+      await (em() as any).execute(sleep(Number((request.params as any).ms) / 1000))
       return 'ok'
     })
   })
@@ -176,4 +187,26 @@ onPostgres('a connection that is held for long is warned of', async (t, { orm })
   await post('/1200')
   t.match(log, [{ level: 40, reqId: 'req-2', msg: /^POST \/:ms has held a connection to "default" for 1\d\d\d ms by its transaction\. Do what is slow before the first write, or after commit\(\)/ }])
   t.equal(log.length, 1)
+})
+
+onEachDatabase('each hook that has run is told of, with its time, its error and its context', async (t, { orm }) => {
+  const hooks = collect(t, 'fastify-context-orm:hook')
+  t.intercept(process, 'emitWarning', { value: () => {} })
+  const late = Promise.withResolvers<void>()
+  await runInContext({ orm, name: 'job' }, async () => {
+    beforeCommit(async function check () { await em().count(Book) })
+    afterCommit(function mail () { throw new Error('no mail') })
+    afterCommit(() => late.promise, { wait: false })
+    afterRollback(() => {})
+    await em().transactional(async () => {
+      afterRollback(function undo () {})
+      throw new Error('no')
+    }).catch(() => {})
+  })
+  t.strictSame(hooks.map(({ hook, function: name }) => [hook, name]), [['afterRollback', 'undo'], ['beforeCommit', 'check'], ['afterCommit', 'mail']])
+  t.ok(hooks[1]!.duration > 0)
+  t.match(hooks[2], { kind: 'run', name: 'job', error: { message: 'no mail' }, context: { name: 'job', state: 'settling' } })
+  late.resolve()
+  await until(() => hooks.length === 4)
+  t.match(hooks[3], { hook: 'afterCommit', function: '', error: undefined })
 })

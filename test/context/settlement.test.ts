@@ -3,9 +3,9 @@ import t from 'tap'
 import { Settlement, TABLE, type Ending, type SettlementEvent, type State } from '../../lib/context/settlement.ts'
 import { replaceDiagram } from '../../tools/settlement-diagram.ts'
 
-const EVENTS: SettlementEvent[] = ['use', 'leave', 'decide', 'commit', 'fail', 'rollback', 'finish', 'close']
+const EVENTS: SettlementEvent[] = ['use', 'skip', 'decide', 'commit', 'fail', 'rollback', 'finish', 'close']
 const STATES = Object.keys(TABLE) as State[]
-const ENDS: SettlementEvent[] = ['leave', 'decide', 'rollback']
+const ENDS: SettlementEvent[] = ['skip', 'decide', 'rollback']
 
 /** Longer than the longest way from the first state to the last: use, decide, commit, finish, close, and what may come between. */
 const LENGTH = 7
@@ -54,14 +54,14 @@ t.test('whatever comes, in whatever order, there is one ending, one outcome and 
 
 /** What a state must hear of: were one of these dropped, something would never end, or nobody would know how. */
 const MUST_HEAR: Record<State, SettlementEvent[]> = {
-  unused: ['use', 'leave'],
+  unused: ['use', 'skip'],
   open: ['decide', 'rollback', 'close'],
   deciding: ['commit', 'fail', 'close'],
   ended: ['finish', 'close'],
   settled: ['close'],
-  'open, left': ['decide', 'rollback'],
-  'deciding, left': ['commit', 'fail'],
-  'ended, left': ['finish'],
+  'open, closed': ['decide', 'rollback'],
+  'deciding, closed': ['commit', 'fail'],
+  'ended, closed': ['finish'],
   released: []
 }
 
@@ -91,9 +91,22 @@ t.test('who comes late is told so, and what has overtaken a reply can be seen', 
   const aborted = new Settlement()
   for (const event of ['use', 'close'] as const) aborted.advance(event)
   aborted.advance('rollback', 'abort')
-  t.match(aborted, { state: 'ended, left', isAborted: true, isOvertaken: true })
+  t.match(aborted, { state: 'ended, closed', isAborted: true, isOvertaken: true })
   aborted.advance('finish')
   t.equal(aborted.isReleased, true)
+})
+
+t.test('what has overtaken a reply, and what nobody waits for any more', async t => {
+  const end = (...events: Array<[SettlementEvent, Ending?]>): Settlement => {
+    const settlement = new Settlement()
+    for (const event of events) settlement.advance(...event)
+    return settlement
+  }
+  t.match(end(['use'], ['close']), { state: 'open, closed', isInUse: true, isOvertaken: false, isAborted: false })
+  t.match(end(['use'], ['close'], ['rollback', 'close']), { isInUse: false, isOvertaken: true, isAborted: true })
+  for (const ending of ['reply', 'status', 'return', 'throw'] as const) {
+    t.match(end(['use'], ['decide', ending], ['commit']), { isInUse: false, isOvertaken: false, isAborted: false }, ending)
+  }
 })
 
 t.test('the diagram in the docs is that of the table: npm run diagrams', async t => {

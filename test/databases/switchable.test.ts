@@ -1,5 +1,6 @@
 import { MikroORM, PostgreSqlDriver } from '@mikro-orm/postgresql'
 import { MikroORM as SqliteMikroORM } from '@mikro-orm/sqlite'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -243,4 +244,28 @@ t.test('a switch that is still connecting when the database is closed is closed,
   await switching
   t.equal(handle.host, 'one.sqlite')
   for (const orm of made) t.equal(await orm.isConnected(), false)
+})
+
+t.test('an em() that comes when its context is over does not keep the host before', async t => {
+  const orms: SqliteMikroORM[] = []
+  const handle = await switchable(async () => {
+    const orm = await SqliteMikroORM.init({ ...OPTIONS, dbName: ':memory:' })
+    orms.push(orm)
+    return orm
+  }, 'a')
+  t.teardown(() => handle.close())
+  for (const use of [() => em(), () => {}]) {
+    const late = await runInContext({ orm: handle }, () => {
+      use()
+      return AsyncLocalStorage.snapshot()
+    })
+    const own = late(() => em())
+    t.equal(late(() => em()), own)
+    await handle.switchTo(`after ${orms.length}`)
+    const isOver = AbortSignal.timeout(2000)
+    const before = orms.at(-2)!
+    await until(async () => !await before.isConnected() || isOver.aborted)
+    t.equal(await before.isConnected(), false)
+    await t.rejects(own.count(Book), { code: 'FST_ORM_CONTEXT_ENDED' })
+  }
 })

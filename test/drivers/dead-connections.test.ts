@@ -1,7 +1,10 @@
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import type { Test } from 'tap'
 import { commit, em, runInContext, type TransactionMode } from '../../index.ts'
-import { Book, onPostgres, type Orm, type TestDatabase } from '../support/databases.ts'
+import { Book, onEachPool, type Orm, type TestPool } from '../support/databases.ts'
+import { delayCommits, isCommitting } from '../support/delayed-commits.ts'
+import { lockBooks } from '../support/locked-books.ts'
+import { isBusy, isSleeping, untilNone, untilOne, type Is } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 import { collectSettled } from '../support/settled-events.ts'
 import { watchStrayErrors } from '../support/stray-errors.ts'
@@ -19,44 +22,40 @@ interface Death {
   titles?: string[]
 }
 
-interface Database extends TestDatabase {
-  url: string
+interface Database extends TestPool {
   later (work: Promise<void>): void
 }
 
 const sql = (): SqlEntityManager => em() as unknown as SqlEntityManager
 
-async function pidOf (em: { execute (sql: string): Promise<any> }): Promise<number> {
-  const [{ pid }] = await em.execute('select pg_backend_pid() as pid')
-  return pid
+async function idOf (em: { execute (sql: string): Promise<any> }, { ownId }: Pick<TestPool, 'ownId'>): Promise<number> {
+  return (await em.execute(ownId))[0].id
 }
 
 /** The connection of the transaction dies, and this process has noticed when it resolves. */
-async function dieBetweenStatements ({ url }: Database): Promise<void> {
-  await terminateWhen(url, `pid = ${await pidOf(sql())}`)
+async function dieBetweenStatements (database: Database): Promise<void> {
+  await database.kill(await idOf(sql(), database))
 }
 
-async function dieUnnoticed ({ url }: Database): Promise<void> {
-  await terminateUnnoticed(url, await pidOf(sql()))
+async function dieUnnoticed (database: Database): Promise<void> {
+  await terminateUnnoticed(database, await idOf(sql(), database))
 }
 
-const SLEEPING = "state = 'active' and query ~ '^(begin;)?select pg_sleep'"
-const COMMITTING = "state = 'active' and query = 'commit' and wait_event = 'PgSleep'"
+/** Such a statement, which waits for a lock. */
+const waits = (start: string): Is => ({ sql, isBlocked }) => isBlocked && sql !== null && sql.startsWith(start)
 
 const DEATHS: Record<string, Death> = {
   'before BEGIN, and nobody has noticed': {
-    async work ({ orm, url }) {
-      const pid = await pidOf(orm.em.fork()) // on the only one that is idle
-      await terminateUnnoticed(url, pid)
+    async work (database) {
+      await terminateUnnoticed(database, await idOf(database.orm.em.fork(), database)) // on the only one that is idle
       await em().insert(Book, { title: 'Emma' })
     },
     status: 503,
     outcome: 'rolledBack'
   },
   'before BEGIN, and the pool has noticed': {
-    async work ({ orm, url }) {
-      const pid = await pidOf(orm.em.fork())
-      await terminateWhen(url, `pid = ${pid}`)
+    async work (database) {
+      await database.kill(await idOf(database.orm.em.fork(), database))
       await em().insert(Book, { title: 'Emma' })
     },
     status: 200,
@@ -64,9 +63,8 @@ const DEATHS: Record<string, Death> = {
     titles: ['Emma']
   },
   'before BEGIN, and is tried again': {
-    async work ({ orm, url }) {
-      const pid = await pidOf(orm.em.fork())
-      await terminateUnnoticed(url, pid)
+    async work (database) {
+      await terminateUnnoticed(database, await idOf(database.orm.em.fork(), database))
       await em().insert(Book, { title: 'lost' }).catch(() => {})
       await em().insert(Book, { title: 'Emma' })
     },
@@ -75,41 +73,37 @@ const DEATHS: Record<string, Death> = {
     titles: ['Emma']
   },
   'in a statement': {
-    async work ({ url, later }) {
+    async work (database) {
       await em().insert(Book, { title: 'Emma' })
-      later(terminateWhen(url, SLEEPING))
-      await sql().execute('select pg_sleep(60)')
+      database.later(terminateWhen(database, isSleeping))
+      await sql().execute(database.sleep())
     },
     status: 503,
     outcome: 'rolledBack'
   },
   'in a statement, while others wait for their turns': {
-    async work ({ url, later }) {
+    async work (database) {
       await em().insert(Book, { title: 'Emma' })
-      later(terminateWhen(url, SLEEPING))
+      database.later(terminateWhen(database, isSleeping))
       const titles = ['Persuasion', 'Sanditon', 'Lady Susan']
-      await Promise.all([sql().execute('select pg_sleep(60)'), ...titles.map(title => em().insert(Book, { title }))])
+      await Promise.all([sql().execute(database.sleep()), ...titles.map(title => em().insert(Book, { title }))])
     },
     status: 503,
     outcome: 'rolledBack'
   },
   'in a read': {
-    async work ({ orm, url, later }) {
-      const blocker = orm.em.fork()
-      await blocker.begin()
-      await blocker.execute('lock table book in access exclusive mode')
-      later(terminateWhen(url, "wait_event_type = 'Lock' and query ~ '^(begin;)?select count'").finally(() => blocker.rollback()))
+    async work (database) {
+      const unlock = await lockBooks(database)
+      database.later(terminateWhen(database, waits('select count')).finally(unlock))
       await em().count(Book)
     },
     status: 503,
     outcome: 'rolledBack'
   },
   'in a flush': {
-    async work ({ url, orm, later }) {
-      const blocker = orm.em.fork()
-      await blocker.begin()
-      await blocker.execute('lock table book in access exclusive mode')
-      later(terminateWhen(url, "wait_event_type = 'Lock' and query ~ '^(begin;)?insert'").finally(() => blocker.rollback()))
+    async work (database) {
+      const unlock = await lockBooks(database)
+      database.later(terminateWhen(database, waits('insert')).finally(unlock))
       em().create(Book, { title: 'Emma' })
     },
     status: 503,
@@ -170,17 +164,17 @@ const DEATHS: Record<string, Death> = {
     outcome: 'commitFailed'
   },
   'during COMMIT': {
-    async work ({ url, later }) {
+    async work (database) {
       await em().insert(Book, { title: 'slow' })
-      later(terminateWhen(url, COMMITTING))
+      database.later(terminateWhen(database, isCommitting))
     },
     status: 503,
     outcome: 'commitFailed'
   },
   'during a COMMIT by hand, whose error is passed over': {
-    async work ({ url, later }) {
+    async work (database) {
       await em().insert(Book, { title: 'slow' })
-      later(terminateWhen(url, COMMITTING))
+      database.later(terminateWhen(database, isCommitting))
       await commit().catch(() => {})
       await em().insert(Book, { title: 'Emma' })
     },
@@ -238,16 +232,16 @@ const WAYS: Record<string, (t: Test, orm: Orm, transaction: TransactionMode, wor
 
 for (const transaction of ['on-write', 'on-query'] as const) {
   for (const [way, open] of Object.entries(WAYS)) {
-    onPostgres(`${way}, ${transaction}, and a connection that dies`, async (t, database) => {
+    onEachPool(`${way}, ${transaction}, and a connection that dies`, async (t, database) => {
       const assertNoStrayErrors = watchStrayErrors(t)
       const settled = collectSettled(t)
-      const { orm, observe, titles } = database
-      await sleepInCommits(orm)
-      const url = orm.config.get('clientUrl')!
+      const { orm, titles } = database
+      const release = await delayCommits(database, 'slow')
+      const blocker = await untilOne(database, isBusy)
       let death: Death
       let later: Promise<void> | undefined
       const run = await open(t, orm, transaction, async () => {
-        await death.work({ ...database, url, later (work) { later = work } })
+        await death.work({ ...database, later (work) { later = work } })
       })
       for (const when of Object.keys(DEATHS)) {
         await t.test(when, async t => {
@@ -260,30 +254,20 @@ for (const transaction of ['on-write', 'on-query'] as const) {
           t.match(settled, [{ outcome: death.outcome }])
           t.equal(settled.length, 1)
           t.strictSame(await titles(), death.titles ?? [])
-          t.strictSame(await observe(OPEN), [])
+          await untilNone(database, connection => connection.id !== blocker.id && isBusy(connection))
           await orm.em.fork().nativeDelete(Book, {})
         })
       }
+      await release()
       await assertNoStrayErrors()
     })
   }
 }
 
-const OPEN = "select state, query from pg_stat_activity where datname = current_database() and backend_type = 'client backend' and state <> 'idle' and pid <> pg_backend_pid()"
-
-/** Makes the commit take its time of whoever has inserted a book called `slow`. */
-async function sleepInCommits (orm: Orm): Promise<void> {
-  await orm.em.fork().execute(`
-    create function sleep () returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
-    create constraint trigger sleep after insert on book deferrable initially deferred
-      for each row when (new.title = 'slow') execute function sleep();
-  `)
-}
-
-onPostgres('a connection that dies while others wait for it makes way for them', async (t, { another, titles }) => {
+onEachPool('a connection that dies while others wait for it makes way for them', async (t, database) => {
+  const { another, kill, sleep, titles } = database
   const assertNoStrayErrors = watchStrayErrors(t)
   const orm = await another({ pool: { min: 0, max: 1 } })
-  const url = orm.config.get('clientUrl')!
   const { post } = await startServer(t, { orm }, app => {
     app.post('/:title', async request => {
       const { title } = request.params as { title: string }
@@ -291,16 +275,16 @@ onPostgres('a connection that dies while others wait for it makes way for them',
       return 'ok'
     })
   })
-  const pid = Promise.withResolvers<number>()
+  const id = Promise.withResolvers<number>()
   const holder = runInContext({ orm }, async () => {
     await em().insert(Book, { title: 'lost' })
-    pid.resolve(await pidOf(sql()))
-    await sql().execute('select pg_sleep(60)')
+    id.resolve(await idOf(sql(), database))
+    await sql().execute(sleep())
   })
   const lost = t.rejects(holder)
-  await pid.promise
+  await id.promise
   const waiting = [post('/Emma'), post('/Persuasion'), runInContext({ orm }, () => em().insert(Book, { title: 'Sanditon' }))] as const
-  await terminateWhen(url, `pid = ${await pid.promise}`)
+  await kill(await id.promise)
   await lost
   const [first, second] = await Promise.all(waiting)
   t.strictSame([first.status, second.status], [200, 200])

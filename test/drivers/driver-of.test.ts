@@ -1,3 +1,4 @@
+import { PglitePlatform } from '@mikro-orm/pglite'
 import { MikroORM, type SqlEntityManager } from '@mikro-orm/sqlite'
 import { BaseMySqlPlatform, BasePostgreSqlPlatform, SqlitePlatform, type AbstractSqlPlatform } from '@mikro-orm/sql'
 import t from 'tap'
@@ -23,6 +24,11 @@ t.test('each engine has its driver, and what is unknown has one that leaves all 
   t.strictSame(drivers.map(({ constructor, dialect }) => [constructor.name, dialect]), [
     ['PostgresqlDriver', 'postgresql'], ['SqliteDriver', 'sqlite'], ['MysqlDriver', 'mysql'], ['KyselyDriver', 'unknown']
   ])
+})
+
+t.test('what has the dialect of PostgreSQL, and takes one statement at a time, is PGlite', async t => {
+  const { constructor, dialect, isPool } = driverOf(emOn(new PglitePlatform()))
+  t.strictSame([constructor.name, dialect, isPool], ['PgliteDriver', 'postgresql', false])
 })
 
 t.test('a connection has one driver, or the one that it has brought', async t => {

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { context, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import { registerInstrumentations } from '@opentelemetry/instrumentation'
@@ -14,6 +15,7 @@ createRequire(import.meta.url)('pg') // it is wrapped when it is required, and s
 const { em } = await import('../../index.ts')
 const { Book, onPostgres } = await import('../support/databases.ts')
 const { startServer } = await import('../support/server.ts')
+const { default: observability } = await import('../../observability.ts')
 
 onPostgres('with OpenTelemetry on, and its comments in the SQL, nothing is lost and nothing doubled', async (t, { orm, observe, sent, taken, titles }) => {
   const write = (title: string): Promise<unknown> => em().insert(Book, { title })
@@ -46,4 +48,34 @@ onPostgres('with OpenTelemetry on, and its comments in the SQL, nothing is lost 
   t.strictSame(await observe("select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"), [])
   t.ok(sent.some(text => /^insert into "book".*Emma.*\/\*traceparent='/s.test(text)), 'it was commented')
   t.ok(exporter.getFinishedSpans().some(({ attributes }) => /^begin;insert into "book"/.test(String(attributes['db.statement'] ?? attributes['db.query.text']))), 'and traced')
+})
+
+onPostgres('beside @fastify/otel and the instrumentation of pg, a request is one trace, in which each span has its place and comes once', async (t, { orm, sent, titles }) => {
+  const instrumentation = new FastifyOtelInstrumentation()
+  instrumentation.setTracerProvider(tracerProvider)
+  const { post } = await startServer(t, { orm }, app => {
+    app.post('/books', async () => em().create(Book, { title: 'Emma' }))
+  }, app => {
+    app.register(instrumentation.plugin())
+    app.register(observability, { tracerProvider, spans: 'statements' })
+  })
+  exporter.reset()
+  t.equal((await post('/books')).status, 200)
+  t.equal((await post('/books')).status, 409)
+  t.strictSame(await titles(), ['Emma'])
+
+  const spans = exporter.getFinishedSpans().filter(({ instrumentationScope }) => instrumentationScope.name !== '@opentelemetry/instrumentation-pg')
+  const requests = spans.filter(({ name }) => name === 'request')
+  t.strictSame(requests.map(({ attributes }) => attributes['http.response.status_code']), [200, 409])
+  for (const [i, [outcome, ended]] of [['committed', 'COMMIT default'], ['rolledBack', 'ROLLBACK default']].entries()) {
+    const { traceId, spanId } = requests[i]!.spanContext()
+    const ofRequest = spans.filter(span => span.spanContext().traceId === traceId)
+    const ours = ofRequest.filter(({ name }) => / default$|^context /.test(name))
+    t.strictSame(ours.map(({ name }) => name), ['BEGIN default', 'INSERT default', ended, 'context POST /books'])
+    t.match(ours.at(-1), { attributes: { 'fastify_context_orm.outcome': outcome } })
+    const ids = new Set(ofRequest.map(span => span.spanContext().spanId))
+    t.ok(ours.every(({ parentSpanContext }) => ids.has(parentSpanContext!.spanId)), 'each is under the request, or under a hook of it')
+    t.ok(ids.has(spanId))
+    t.ok(sent.some(text => text.includes(`/*traceparent='00-${traceId}-`)), 'the comments in the SQL lead to that trace')
+  }
 })

@@ -288,6 +288,7 @@ onPostgres('a read that waits for what is held around it is told so', async (t, 
 
 onPostgres("reads go through a Kysely dialect of the user's own", async (t, { orm }) => {
   const pool = new pg.Pool({ connectionString: orm.config.get('clientUrl')! })
+  pool.on('error', () => {}) // the next test ends what is still closing
   const own = await MikroORM.init({ entities: [Author, Book], dbName: orm.config.get('dbName'), ensureDatabase: false, driver: PostgreSqlDriver, driverOptions: new PostgresDialect({ pool }) }) as unknown as Orm
   t.teardown(() => own.close())
   const lent = countLent(own)
@@ -332,4 +333,15 @@ onPostgres('closing the app waits for a read that a request which has failed has
   await unlock()
   await closed
   t.strictSame(order, ['unlocked', 'closed'])
+})
+
+onPostgres('where the session context is of the connection, a stream may be the first use', async (t, { orm, another, taken }) => {
+  await orm.em.fork().insert(Book, { title: 'Emma' })
+  const own = await another({ sessionContext: 'connection' })
+  const titles: string[] = []
+  await runInContext({ orm: own }, async () => {
+    for await (const { title } of em().stream(Book)) titles.push(title)
+  })
+  t.strictSame(titles, ['Emma'])
+  t.equal(taken(), 0)
 })

@@ -3,7 +3,7 @@ import { defineEntity, p } from '@mikro-orm/sqlite'
 import type { Kysely, SqlEntityManager } from '@mikro-orm/sql'
 import pg from 'pg'
 import { em, runInContext } from '../../index.ts'
-import { Author, Book, onEachDatabase, onPostgres, onSqlite } from '../support/databases.ts'
+import { Author, Book, onEachDatabase, onEachPool, onPostgres, onSqlite } from '../support/databases.ts'
 import { poolOf } from '../support/pool-of.ts'
 import { startServer } from '../support/server.ts'
 import { terminateUnnoticed } from '../support/terminate.ts'
@@ -13,7 +13,7 @@ const sql = (): SqlEntityManager => em() as unknown as SqlEntityManager
 const books = (): Kysely<any> => sql().getKysely() as Kysely<any>
 const write = (title: string): Promise<unknown> => em().insert(Book, { title })
 
-onPostgres('what is no select can be streamed in a transaction, too', async (t, { orm, titles }) => {
+onEachPool('what is no select can be streamed in a transaction, too', async (t, { orm, titles }) => {
   await runInContext({ orm }, async () => {
     await write('Emma')
     const seen: unknown[] = []
@@ -44,7 +44,7 @@ onPostgres('where BEGIN finds a dead connection, so does what waits for it, and 
     const client = await (await poolOf(orm)).connect()
     const { rows: [{ pid }] } = await client.query('select pg_backend_pid() as pid')
     client.release()
-    await terminateUnnoticed(orm.config.get('clientUrl')!, pid)
+    await terminateUnnoticed({ orm }, pid)
   }
   await runInContext({ orm }, () => em().count(Book))
   await runInContext({ orm }, async () => {
@@ -88,7 +88,7 @@ onPostgres('an app that has MikroORM prepare connections works as any other, thr
   t.equal(taken(), 0)
 })
 
-onPostgres('a transaction beside that of its context has what a transaction has', async (t, { orm, titles }) => {
+onEachPool('a transaction beside that of its context has what a transaction has', async (t, { orm, titles }) => {
   const events: string[] = []
   const subscriber = { async afterTransactionCommit () { events.push('committed'); throw new Error('of the subscriber') } }
   const { log, post } = await startServer(t, { orm, warnHeldMs: 20, streamTimeout: 60 }, app => {

@@ -5,8 +5,10 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { em } from '../../index.ts'
-import { COMMITTING, delayCommits } from '../support/delayed-commits.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { delayCommits, isCommitting } from '../support/delayed-commits.ts'
+import { Book, onEachDatabase, onEachPool, onEveryEngine } from '../support/databases.ts'
+import { waitsForReturnedReply } from '../support/fastify-features.ts'
+import { runs, untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -15,7 +17,6 @@ interface Client {
   send (path: string, method: 'GET' | 'POST', half?: boolean): { abort (): void, received: Promise<void> }
 }
 
-const SLOW_READ = 'select count(*) from generate_series(1, 1000000000)'
 const BODY = JSON.stringify({ title: 'Emma' })
 
 const CLIENTS: Record<string, { server?: object, open (t: Test, app: FastifyInstance): Client }> = {
@@ -55,7 +56,8 @@ function http1 (app: FastifyInstance, agent: Agent, t: Test): Client {
 
 for (const [protocol, { server, open }] of Object.entries(CLIENTS)) {
   for (const method of ['GET', 'POST'] as const) {
-    onPostgres(`a client that aborts a ${method} (${protocol}) gives the connection back at once, at every stage`, async (t, { orm, observe, titles, taken }) => {
+    onEachPool(`a client that aborts a ${method} (${protocol}) gives the connection back at once, at every stage`, async (t, database) => {
+      const { orm, titles, taken, sleep, slowRead } = database
       const reached: Record<string, PromiseWithResolvers<void>> = {}
       const late: Record<string, PromiseWithResolvers<any>> = {}
       for (const stage of ['query', 'between', 'read', 'stream', 'commit']) {
@@ -71,12 +73,12 @@ for (const [protocol, { server, open }] of Object.entries(CLIENTS)) {
         route('query', async () => {
           await em().insert(Book, { title: 'query' })
           reached.query!.resolve()
-          await (em() as any).execute('select pg_sleep(60)').catch((error: unknown) => late.query!.resolve(error))
+          await (em() as any).execute(sleep()).catch((error: unknown) => late.query!.resolve(error))
           await neverEnding.promise
         })
         route('read', async () => {
           reached.read!.resolve()
-          await (em() as any).execute(SLOW_READ).catch((error: unknown) => late.read!.resolve(error))
+          await (em() as any).execute(slowRead).catch((error: unknown) => late.read!.resolve(error))
           await neverEnding.promise
         })
         route('between', async () => {
@@ -107,21 +109,21 @@ for (const [protocol, { server, open }] of Object.entries(CLIENTS)) {
         const before = performance.now()
         sent.abort()
         await until(() => taken() === 0)
-        t.ok(performance.now() - before < 1000, `${stage}: ${Math.round(performance.now() - before)} ms`)
+        t.ok(performance.now() - before < 10_000, `${stage}: ${Math.round(performance.now() - before)} ms`)
       }
-      const running = (sql: string): Promise<void> => until(async () => (await observe(`select 1 from pg_stat_activity where datname = current_database() and query in ('${sql}', 'begin;${sql}') and state = 'active' and pid <> pg_backend_pid()`)).length === 1)
+      const running = (sql: string): Promise<unknown> => untilOne(database, runs(sql))
 
-      await abort('query', running('select pg_sleep(60)'), client.send('/query', method))
+      await abort('query', running(sleep()), client.send('/query', method))
       t.ok(await late.query!.promise instanceof Error, 'the query was cancelled')
-      await abort('read', running(SLOW_READ), client.send('/read', method))
+      await abort('read', running(slowRead), client.send('/read', method))
       t.ok(await late.read!.promise instanceof Error)
       await abort('between', reached.between!.promise, client.send('/between', method))
       t.match(await late.between!.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: `${method} /between has ended (rolledBack)` })
       t.strictSame(await titles(), [])
 
-      const release = await delayCommits(orm)
+      const release = await delayCommits(database, 'commit')
       const sent = client.send('/commit', method)
-      await until(async () => (await observe(COMMITTING)).length === 1)
+      await untilOne(database, isCommitting)
       sent.abort()
       await release()
       await until(async () => (await titles()).length === 1)
@@ -133,7 +135,7 @@ for (const [protocol, { server, open }] of Object.entries(CLIENTS)) {
     })
   }
 
-  onEachDatabase(`a client that aborts while it sends its body (${protocol}) leaves nothing behind`, async (t, { orm, titles, taken }) => {
+  onEveryEngine(`a client that aborts while it sends its body (${protocol}) leaves nothing behind`, async (t, { orm, titles, taken }) => {
     const written = Promise.withResolvers<void>()
     const { app } = await startServer(t, { orm, server }, app => {
       app.addHook('onRequest', async request => {
@@ -186,5 +188,43 @@ for (const [protocol, { server, open }] of Object.entries(CLIENTS)) {
     await app.close() // waits for the one that throws, too
     t.strictSame(await titles(), ['/first-used-after after', '/plugin after', '/plugin before', '/plugin flushed'])
     t.ok(log.every(({ level }) => level >= 40))
+  })
+
+  onEachDatabase(`with onAbort: 'commit', a handler that returns nothing to a client that has gone (${protocol}) is committed once it is done`, async (t, { orm, titles, taken }) => {
+    let left = Promise.withResolvers<string>()
+    const { app, log } = await startServer(t, { orm, onAbort: 'commit', server }, app => {
+      const write = async (path: string, raw: NodeJS.EventEmitter): Promise<void> => {
+        await em().insert(Book, { title: `${path} before` })
+        const gone = once(raw, 'close')
+        left.resolve(path)
+        await gone
+        em().create(Book, { title: `${path} after` })
+      }
+      app.post('/nothing', async (_request, reply) => { await write('/nothing', reply.raw) })
+      app.post('/retry', { config: { orm: { retry: 3 } } }, async (_request, reply) => { await write('/retry', reply.raw) })
+      app.post('/sent', async (_request, reply) => { await write('/sent', reply.raw); reply.send({ ok: true }) })
+      app.post('/later', async (_request, reply) => {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        write('/later', reply.raw).then(() => setImmediate(() => { em().create(Book, { title: '/later last' }); reply.send('ok'); resolve() }))
+        await Promise.race([promise, once(reply.raw, 'close')])
+        return reply
+      })
+      app.post('/callback', (_request, reply) => { write('/callback', reply.raw).then(() => reply.send()) })
+      app.post('/reply', (_request, reply) => { write('/reply', reply.raw).then(() => reply.send()); return reply })
+      app.post('/present', async (_request, reply) => { reply.code(204); await em().insert(Book, { title: '/present' }) })
+    })
+    const client = open(t, app)
+    const paths = ['/nothing', '/retry', '/sent', '/callback', '/reply', ...waitsForReturnedReply ? ['/later'] : []]
+    for (const path of paths) {
+      left = Promise.withResolvers()
+      const sent = client.send(path, 'POST')
+      t.equal(await left.promise, path)
+      sent.abort()
+      await until(async () => (await titles()).includes(path === '/later' ? '/later last' : `${path} after`))
+      await until(() => taken() === 0)
+    }
+    t.equal((await app.inject({ method: 'POST', url: '/present' })).statusCode, 204)
+    t.equal((await titles()).length, waitsForReturnedReply ? 14 : 11)
+    t.strictSame(log.filter(({ msg }) => waitsForReturnedReply || !/^POST \/(?:sent|reply): a second reply came/.test(msg)), [])
   })
 }

@@ -2,14 +2,17 @@ import { once } from 'node:events'
 import { request as httpRequest, type ClientRequest } from 'node:http'
 import { Readable } from 'node:stream'
 import { em } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool } from '../support/databases.ts'
 import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
-import { COMMITTING, delayCommits } from '../support/delayed-commits.ts'
+import { delayCommits, isCommitting } from '../support/delayed-commits.ts'
+import { lockBooks } from '../support/locked-books.ts'
+import { isBlocked, isBusy, untilNone, untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-onPostgres('an error that comes during the commit does not undo what is being committed', async (t, { orm, observe, titles, taken }) => {
-  const release = await delayCommits(orm)
+onEachPool('an error that comes during the commit does not undo what is being committed', async (t, database) => {
+  const { orm, titles, taken } = database
+  const release = await delayCommits(database, 'Emma')
   const committing = Promise.withResolvers<void>()
   const { get, log } = await startServer(t, { orm }, app => {
     app.get('/', async (_request, reply) => {
@@ -20,7 +23,7 @@ onPostgres('an error that comes during the commit does not undo what is being co
     })
   })
   const response = get('/')
-  await until(async () => (await observe(COMMITTING)).length === 1)
+  await untilOne(database, isCommitting)
   committing.resolve()
   await until(async () => log.length > 0)
   await release()
@@ -31,10 +34,9 @@ onPostgres('an error that comes during the commit does not undo what is being co
   t.equal(taken(), 0)
 })
 
-onPostgres('an error that comes during the flush wins, and nothing is written', async (t, { orm, observe, titles, taken }) => {
-  const blocker = orm.em.fork()
-  await blocker.begin()
-  await blocker.execute('lock table book in access exclusive mode')
+onEachPool('an error that comes during the flush wins, and nothing is written', async (t, database) => {
+  const { orm, titles, taken } = database
+  const unlock = await lockBooks(database)
   const { get } = await startServer(t, { orm }, app => {
     for (const path of ['/object', '/string']) {
       app.get(path, { handlerTimeout: 200 }, async () => {
@@ -45,8 +47,8 @@ onPostgres('an error that comes during the flush wins, and nothing is written', 
   })
   const statuses = (await Promise.all([get('/object'), get('/string')])).map(({ status }) => status)
   t.strictSame(statuses, [503, 503], 'and the client does not wait for the statement that is still running')
-  await blocker.rollback()
-  await until(async () => (await observe("select 1 from pg_stat_activity where datname = current_database() and (state = 'idle in transaction' or (state = 'active' and query ~ '^(begin;)?insert'))")).length === 0)
+  await unlock()
+  await untilNone(database, isBusy)
   t.strictSame(await titles(), [])
   await until(async () => taken() === 0)
 }, NEEDS_HANDLER_TIMEOUT)
@@ -75,13 +77,14 @@ for (const hook of ['onSend', 'preSerialization'] as const) {
 }
 
 onEachDatabase('a stream that an error has overtaken is destroyed', async (t, { orm, titles, taken }) => {
+  await orm.em.fork().count(Book) // so that the handler does not wait for its first connection until its timeout
   const failed = Promise.withResolvers<void>()
   const payload = Readable.from(['Emma'])
   let calls = 0
   const { get } = await startServer(t, { orm }, app => {
     app.addHook('onError', async () => failed.resolve())
     app.addHook('onSend', async () => { if (++calls === 1) await failed.promise })
-    app.get('/', { handlerTimeout: 100 }, async () => {
+    app.get('/', { handlerTimeout: 1000 }, async () => {
       await em().insert(Book, { title: 'Emma' })
       return payload
     })
@@ -92,7 +95,7 @@ onEachDatabase('a stream that an error has overtaken is destroyed', async (t, { 
   await until(() => taken() === 0)
 }, NEEDS_HANDLER_TIMEOUT)
 
-onPostgres('a handlerTimeout is answered while the request still waits for a connection', async (t, { another, taken, titles, sent }) => {
+onEachPool('a handlerTimeout is answered while the request still waits for a connection', async (t, { another, taken, titles, sent }) => {
   const orm = await another({ pool: { min: 0, max: 1 } })
   const blocker = orm.em.fork()
   await blocker.begin()
@@ -106,8 +109,29 @@ onPostgres('a handlerTimeout is answered while the request still waits for a con
   t.strictSame(await titles(), [])
 }, NEEDS_HANDLER_TIMEOUT)
 
-onPostgres('a write that comes during the commit is refused', async (t, { orm, observe, titles }) => {
-  const release = await delayCommits(orm)
+for (const transaction of ['on-write', 'on-query'] as const) {
+  onEachPool(`an error is answered while a statement is still running that nobody awaits, with transaction: ${transaction}`, async (t, database) => {
+    const { orm, taken, titles } = database
+    const unlock = await lockBooks(database)
+    const { get } = await startServer(t, { orm, transaction }, app => {
+      app.get('/', async () => {
+        await (em() as any).execute('select 1')
+        em().insert(Book, { title: 'Emma' }).catch(() => {})
+        await untilOne(database, isBlocked)
+        throw new Error('enough')
+      })
+    })
+    t.equal((await get('/')).status, 500)
+    await untilOne(database, isBlocked)
+    await unlock()
+    await until(() => taken() === 0)
+    t.strictSame(await titles(), [])
+  })
+}
+
+onEachPool('a write that comes during the commit is refused', async (t, database) => {
+  const { orm, titles } = database
+  const release = await delayCommits(database, 'Emma')
   const late = Promise.withResolvers<unknown>()
   const committing = Promise.withResolvers<void>()
   const { get } = await startServer(t, { orm }, app => {
@@ -118,7 +142,7 @@ onPostgres('a write that comes during the commit is refused', async (t, { orm, o
     })
   })
   const response = get('/')
-  await until(async () => (await observe(COMMITTING)).length === 1)
+  await untilOne(database, isCommitting)
   committing.resolve()
   t.match(await late.promise, { code: 'FST_ORM_CONTEXT_ENDED', message: 'GET / has ended (it is being settled), which is too late for this: insert' })
   await release()
@@ -126,8 +150,9 @@ onPostgres('a write that comes during the commit is refused', async (t, { orm, o
   t.strictSame(await titles(), ['Emma'])
 })
 
-onPostgres('a client that goes away during the commit changes nothing about it', async (t, { orm, observe, titles }) => {
-  const release = await delayCommits(orm)
+onEachPool('a client that goes away during the commit changes nothing about it', async (t, database) => {
+  const { orm, titles } = database
+  const release = await delayCommits(database, 'Emma')
   const closed = Promise.withResolvers<void>()
   const { app } = await startServer(t, { orm }, app => {
     app.get('/', async (_request, reply) => {
@@ -137,7 +162,7 @@ onPostgres('a client that goes away during the commit changes nothing about it',
     })
   })
   const request = httpRequest(`${app.listeningOrigin}/`).on('error', () => {}).end()
-  await until(async () => (await observe(COMMITTING)).length === 1)
+  await untilOne(database, isCommitting)
   request.destroy()
   await closed.promise
   await release()

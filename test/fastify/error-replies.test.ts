@@ -1,8 +1,10 @@
 import { CheckConstraintViolationException, DriverException, LockWaitTimeoutException, RowLevelSecurityViolationException } from '@mikro-orm/core'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { em } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres, onSqlite } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool, onEveryEngine, onMariadb, onPostgres, onSqlite } from '../support/databases.ts'
+import { isBlocked } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
+import { terminateWhen } from '../support/terminate.ts'
 
 const SECRETS = /book|title|insert|select|secret|constraint|relation/i
 
@@ -174,7 +176,39 @@ onPostgres('what only PostgreSQL does has its status, too', async (t, { orm }) =
   await locked.rollback()
 })
 
-onPostgres('one of two requests that wait for each other gets 503, and may try again', async (t, { orm }) => {
+onMariadb('what MariaDB says has its status, too', async (t, database) => {
+  const { orm } = database
+  for (const sql of ['alter table book add constraint positive check (stock >= 0)', 'create table review (book_id int unsigned, foreign key (book_id) references book (id))']) {
+    await orm.em.fork().execute(sql)
+  }
+  const locked = orm.em.fork()
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/check', () => (em() as any).execute("insert into book (title, stock) values ('secret', -1)"))
+    app.get('/foreign-key', () => (em() as any).execute('insert into review values (99)'))
+    app.get('/lock-timeout', () => (em() as any).execute("set statement innodb_lock_wait_timeout = 1 for update book set stock = 1 where title = 'locked'"))
+    app.get('/nowait', () => (em() as any).execute("select title from book where title = 'locked' for update nowait"))
+    app.get('/lost', () => (em() as any).execute('kill connection_id()'))
+    app.get('/lost-by-kysely', () => (em() as any).getKysely().updateTable('book').set({ stock: 1 }).where('title', '=', 'locked').execute())
+    app.get('/too-long', () => (em() as any).execute('insert into book (title) values (?)', ['secret'.repeat(100)]))
+  })
+  await locked.insert(Book, { title: 'locked' })
+  await locked.begin()
+  await locked.nativeUpdate(Book, { title: 'locked' }, { stock: 2 })
+  const check = async (path: string, statusCode: number, response = get(path)): Promise<void> => {
+    const { status, headers } = await response
+    t.equal(status, statusCode, path)
+    t.equal(headers.get('retry-after'), statusCode === 503 ? '1' : null, path)
+    t.notMatch(await (await response).text(), SECRETS)
+  }
+  const expected = { '/check': 422, '/foreign-key': 409, '/lock-timeout': 503, '/nowait': 503, '/lost': 503, '/too-long': 500 }
+  for (const [path, statusCode] of Object.entries(expected)) await check(path, statusCode)
+  const waiting = get('/lost-by-kysely')
+  await terminateWhen(database, isBlocked)
+  await check('/lost-by-kysely', 503, waiting)
+  await locked.rollback()
+})
+
+onEachPool('one of two requests that wait for each other gets 503, and may try again', async (t, { orm }) => {
   await orm.em.fork().insertMany(Book, [{ title: 'a' }, { title: 'b' }])
   const both = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const { get } = await startServer(t, { orm }, app => {
@@ -190,4 +224,22 @@ onPostgres('one of two requests that wait for each other gets 503, and may try a
   const replies = await Promise.all([get('/0'), get('/1')])
   t.strictSame(replies.map(({ status }) => status).sort(), [200, 503])
   t.equal(replies.find(({ status }) => status === 503)!.headers.get('retry-after'), '1')
+})
+
+onEveryEngine('what a driver throws outside of contexts is for the log only', async (t, { orm }) => {
+  const { get, log } = await startServer(t, { orm }, app => {
+    app.get('/', { config: { orm: false } }, () => (orm.em.fork() as any).getKysely().selectFrom('nowhere').select('secret').execute())
+  })
+  t.strictSame(await (await get('/')).json(), { statusCode: 500, error: 'Internal Server Error', message: 'Internal Server Error' })
+  t.match(log.at(-1)?.err, { message: /nowhere/ })
+})
+
+onMariadb('what mysql2 says by itself is not shown either', async (t, { orm }) => {
+  const { get } = await startServer(t, { orm }, app => {
+    app.get('/', async () => {
+      const pool = await (em().getConnection() as any).getNativeClient()
+      await pool.promise().query('select * from secret_table')
+    })
+  })
+  t.strictSame(await (await get('/')).json(), { statusCode: 500, error: 'Internal Server Error', message: 'Internal Server Error' })
 })

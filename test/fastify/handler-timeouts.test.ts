@@ -1,11 +1,11 @@
 import { em } from '../../index.ts'
-import { Book, onEachDatabase } from '../support/databases.ts'
+import { Book, onEveryEngine } from '../support/databases.ts'
 import { NEEDS_HANDLER_TIMEOUT } from '../support/fastify-features.ts'
 import { startServer } from '../support/server.ts'
 import { watchStrayErrors } from '../support/stray-errors.ts'
 import { until } from '../support/until.ts'
 
-onEachDatabase('a handlerTimeout that is over while an error is rolled back harms nobody', async (t, { orm, titles, taken }) => {
+onEveryEngine('a handlerTimeout that is over while an error is rolled back harms nobody', async (t, { orm, titles, taken }) => {
   const assertNoStrayErrors = watchStrayErrors(t)
   const timedOut = Promise.withResolvers<void>()
   const rolledBack = Promise.withResolvers<void>()
@@ -28,7 +28,7 @@ onEachDatabase('a handlerTimeout that is over while an error is rolled back harm
   await assertNoStrayErrors()
 }, NEEDS_HANDLER_TIMEOUT)
 
-onEachDatabase('a handlerTimeout after a flush is nobody\'s hijacked reply, also if the response closes before the rollback has ended', async (t, { orm, titles, taken }) => {
+onEveryEngine('a handlerTimeout after a flush is nobody\'s hijacked reply, also if the response closes before the rollback has ended', async (t, { orm, titles, taken }) => {
   const closed = Promise.withResolvers<void>()
   orm.em.getEventManager().registerSubscriber({
     async beforeTransactionRollback () { await closed.promise }

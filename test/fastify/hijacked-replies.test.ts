@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { commit, em, rollback, runInContext } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { runningContexts } from '../../lib/context/running-contexts.ts'
+import { Book, onEachDatabase, onEachPool } from '../support/databases.ts'
+import { isSleeping, untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -104,20 +106,20 @@ for (const onAbort of ['rollback', 'commit'] as const) {
   })
 }
 
-onPostgres('a client that leaves a hijacked reply cancels the statement that is running for it', async (t, { orm, titles, taken, observe }) => {
-  const running = "select 1 from pg_stat_activity where query ~ '^(begin;)?select pg_sleep' and state = 'active' and datname = current_database()"
+onEachPool('a client that leaves a hijacked reply cancels the statement that is running for it', async (t, database) => {
+  const { orm, titles, taken, sleep } = database
   const cancelled = Promise.withResolvers<unknown>()
   const { app } = await startServer(t, { orm }, app => {
     app.get('/', async (_request, reply) => {
       reply.hijack()
       await em().insert(Book, { title: 'lost' })
-      await (em() as any).execute('select pg_sleep(60)').catch(cancelled.resolve)
+      await (em() as any).execute(sleep()).catch(cancelled.resolve)
     })
   })
   const client = httpRequest(`${app.listeningOrigin}/`).on('error', () => {}).end()
-  await until(async () => (await observe(running)).length === 1)
+  await untilOne(database, isSleeping)
   client.destroy()
-  t.match(await cancelled.promise, { message: /canceling statement due to user request/ })
+  t.match(await cancelled.promise, { message: /canceling statement due to user request|Query execution was interrupted/ })
   await until(() => taken() === 0)
   t.strictSame(await titles(), [])
 })
@@ -161,4 +163,27 @@ onEachDatabase('app.close() ends a hijacked reply that does not end', async (t, 
   t.match(log, [{ level: 40, msg: /^GET \/ was still running 300 ms after app\.close\(\)/ }])
   t.strictSame(await titles(), [])
   t.equal(taken(), 0)
+})
+
+onEachDatabase('with onAbort: \'commit\', a reply that is hijacked when its client has left already takes back what is uncommitted', async (t, { orm, titles, taken }) => {
+  const reached = Promise.withResolvers<void>()
+  const done = Promise.withResolvers<void>()
+  const { app } = await startServer(t, { orm, onAbort: 'commit' }, app => {
+    app.get('/', async (_request, reply) => {
+      const gone = once(reply.raw, 'close')
+      await em().insert(Book, { title: 'committed' })
+      reached.resolve()
+      await gone
+      reply.hijack()
+      await commit()
+      await em().insert(Book, { title: 'not committed' })
+      done.resolve()
+    })
+  })
+  const client = httpRequest(`${app.listeningOrigin}/`).on('error', () => {}).end()
+  await reached.promise
+  client.destroy()
+  await done.promise
+  await until(() => taken() === 0 && runningContexts(() => true).length === 0)
+  t.strictSame(await titles(), ['committed'])
 })

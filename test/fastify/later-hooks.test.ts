@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { em } from '../../index.ts'
-import { Book, onEachDatabase } from '../support/databases.ts'
+import { Book, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
 const HOOKS = ['onSend', 'preSerialization'] as const
@@ -33,7 +33,7 @@ type Declare = (app: FastifyInstance) => void
 const TIMES = Object.keys(WHEN) as (keyof typeof WHEN)[]
 
 for (const when of TIMES) {
-  onEachDatabase(`a later hook that throws leaves nothing written, its route declared ${when}`, async (t, { orm, titles }) => {
+  onEveryEngine(`a later hook that throws leaves nothing written, its route declared ${when}`, async (t, { orm, titles }) => {
     const declare = declareLaterHooks(async () => { throw new Error('later') })
     const { post } = await startServer(t, { orm }, ...WHEN[when](declare))
     for (const path of HOOKS.flatMap(kind => [`/${kind}/child`, `/${kind}/route`, `/${kind}/route-with-two`])) {
@@ -44,7 +44,7 @@ for (const when of TIMES) {
     }
   })
 
-  onEachDatabase(`what a later hook writes is committed with the rest, its route declared ${when}`, async (t, { orm, titles }) => {
+  onEveryEngine(`what a later hook writes is committed with the rest, its route declared ${when}`, async (t, { orm, titles }) => {
     let count = 0
     const declare = declareLaterHooks(async () => { em().create(Book, { title: `hook ${++count}` }) })
     const { post } = await startServer(t, { orm }, ...WHEN[when](declare))
@@ -56,7 +56,7 @@ for (const when of TIMES) {
   })
 }
 
-onEachDatabase('a later hook may be the first to use the database', async (t, { orm, titles }) => {
+onEveryEngine('a later hook may be the first to use the database', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.addHook('onSend', async () => { em().create(Book, { title: 'audit' }) })
     app.post('/', async () => ({ ok: true }))
@@ -65,7 +65,7 @@ onEachDatabase('a later hook may be the first to use the database', async (t, { 
   t.strictSame(await titles(), ['audit'])
 })
 
-onEachDatabase('onError and onResponse hooks may read, and are refused to write', async (t, { orm, titles }) => {
+onEveryEngine('onError and onResponse hooks may read, and are refused to write', async (t, { orm, titles }) => {
   const seen: unknown[] = []
   const responded = Promise.withResolvers<void>()
   const { post } = await startServer(t, { orm }, app => {
@@ -94,7 +94,7 @@ onEachDatabase('onError and onResponse hooks may read, and are refused to write'
   t.strictSame(await titles(), ['Emma'])
 })
 
-onEachDatabase('what shouldCommit, a hook or whoever goes on after the reply has changed last is written', async (t, { orm, observe }) => {
+onEveryEngine('what shouldCommit, a hook or whoever goes on after the reply has changed last is written', async (t, { orm, observe }) => {
   const rename = async (suffix: string): Promise<void> => { (await em().findOneOrFail(Book, 1)).title = `title by ${suffix}` }
   await orm.em.fork().insert(Book, { id: 1, title: 'Emma' })
   const { get } = await startServer(t, {

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import type { Ends, SendHook } from '../../lib/fastify/internals.ts'
+import type { OuterHooks, SendHook } from '../../lib/fastify/internals.ts'
 import { untilCompleted } from '../../lib/fastify/internals.ts'
 import { Routes } from '../../lib/fastify/routes.ts'
 
@@ -12,12 +12,14 @@ t.test('a route is completed with its first request, once, and its settings are 
     calls.push(name)
     done()
   }
-  const ends = (kind: string): Ends['onSend'] => ({ first: hook(`first ${kind}`), last: hook(`last ${kind}`), alone: untilCompleted(hook(`alone ${kind}`)) })
+  const ends = (kind: string): OuterHooks['onSend'] => ({ first: hook(`first ${kind}`), last: hook(`last ${kind}`), alone: untilCompleted(hook(`alone ${kind}`)) })
   const wrapped = new Set<SendHook>()
-  const all: Ends = {
+  const all: OuterHooks = {
     preSerialization: ends('preSerialization'),
     onSend: ends('onSend'),
     afterDefaultErrorHandler: (_error, _request, reply) => reply.send(new Error('shown')),
+    retry: handler => handler,
+    finish: handler => handler,
     wrap (hook) {
       t.notOk(wrapped.has(hook), 'no hook is wrapped twice')
       wrapped.add(hook)
@@ -54,6 +56,6 @@ t.test('a route is completed with its first request, once, and its settings are 
 })
 
 t.test('a mistake in the options of a route is an error when the app starts', async t => {
-  const routes = new Routes(DEFAULTS, {} as Ends)
+  const routes = new Routes(DEFAULTS, {} as OuterHooks)
   t.throws(() => routes.check({ url: '/', method: 'GET', config: { orm: { readonly: true } } } as any), { code: 'FST_ORM_BAD_OPTION', message: /^route GET \// })
 })

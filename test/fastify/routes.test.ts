@@ -2,10 +2,10 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { connect } from 'node:http2'
 import { text } from 'node:stream/consumers'
 import contextOrm, { em } from '../../index.ts'
-import { Book, onEachDatabase } from '../support/databases.ts'
+import { Book, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
-onEachDatabase('a route declared before the plugin has loaded is settled like any other', async (t, { orm, titles }) => {
+onEveryEngine('a route declared before the plugin has loaded is settled like any other', async (t, { orm, titles }) => {
   const declare = (app: FastifyInstance): void => {
     app.post('/early/:title', async request => {
       const { title } = request.params as { title: string }
@@ -28,7 +28,7 @@ onEachDatabase('a route declared before the plugin has loaded is settled like an
   t.strictSame(await titles(), ['Emma', 'hook of a later route'])
 })
 
-onEachDatabase('a not-found handler is settled by its status', async (t, { orm, titles }) => {
+onEveryEngine('a not-found handler is settled by its status', async (t, { orm, titles }) => {
   const late = Promise.withResolvers<any>()
   const { get } = await startServer(t, { orm }, app => {
     app.get('/call-not-found', async (_request, reply) => reply.callNotFound())
@@ -52,14 +52,14 @@ onEachDatabase('a not-found handler is settled by its status', async (t, { orm, 
   t.strictSame(await titles(), ['/call-not-found', '/late', '/somewhere'])
 })
 
-onEachDatabase('Fastify\'s own 404 and 405 do no harm', async (t, { orm, sent }) => {
+onEveryEngine('Fastify\'s own 404 and 405 do no harm', async (t, { orm, sent }) => {
   const { get, post } = await startServer(t, { orm }, app => { app.get('/', async () => 'ok') })
   t.equal((await get('/nowhere')).status, 404)
   t.equal((await post('/')).status, 404)
   t.strictSame(sent, [])
 })
 
-onEachDatabase('a HEAD request is settled like its GET', async (t, { orm, titles }) => {
+onEveryEngine('a HEAD request is settled like its GET', async (t, { orm, titles }) => {
   const { app } = await startServer(t, { orm }, app => {
     app.get('/:title', async request => {
       const { title } = request.params as { title: string }
@@ -74,7 +74,7 @@ onEachDatabase('a HEAD request is settled like its GET', async (t, { orm, titles
   t.strictSame(await titles(), ['Emma'])
 })
 
-onEachDatabase('a reply from an earlier plugin\'s onRequest has no context, and needs none', async (t, { orm }) => {
+onEveryEngine('a reply from an earlier plugin\'s onRequest has no context, and needs none', async (t, { orm }) => {
   const { get } = await startServer(t, { orm }, app => { app.get('/', async () => 'ok') }, app => {
     app.addHook('onRequest', async (request, reply) => {
       if (request.url === '/use-em') return { count: await request.em.count(Book) }
@@ -87,7 +87,7 @@ onEachDatabase('a reply from an earlier plugin\'s onRequest has no context, and 
   t.match(await (await get('/use-em')).json(), { code: 'FST_ORM_NO_CONTEXT', message: /request\.em outside a context: .* Register fastify-context-orm before/ })
 })
 
-onEachDatabase('a route may opt out', async (t, { orm, titles }) => {
+onEveryEngine('a route may opt out', async (t, { orm, titles }) => {
   const { failure, post } = await startServer(t, { orm }, app => {
     const config = { orm: false } as const
     app.post('/em', { config }, async () => em().insert(Book, { title: 'em' }))
@@ -106,7 +106,7 @@ onEachDatabase('a route may opt out', async (t, { orm, titles }) => {
   t.strictSame(await titles(), ['fork'])
 })
 
-onEachDatabase('plugins inside a scope of their own leave other routes alone', async (t, { orm, another, titles }) => {
+onEveryEngine('plugins inside a scope of their own leave other routes alone', async (t, { orm, another, titles }) => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.register(async scope => {
@@ -123,11 +123,11 @@ onEachDatabase('plugins inside a scope of their own leave other routes alone', a
   t.match((await app.inject({ method: 'POST', url: '/scoped' })).json(), { id: 1 })
   t.match((await app.inject({ method: 'POST', url: '/second' })).json(), { id: 2 })
   t.strictSame((await app.inject({ method: 'POST', url: '/outside' })).json(), { em: true })
-  t.match((await app.inject({ method: 'POST', url: '/outside/em' })).json(), { code: 'FST_ORM_NO_CONTEXT', message: /outside of the scope in which fastify-context-orm is registered \(encapsulation\).* fastify-plugin/ })
+  t.match((await app.inject({ method: 'POST', url: '/outside/em' })).json(), { code: 'FST_ORM_NO_CONTEXT', message: /registered in another scope \(encapsulation\).* fastify-plugin/ })
   t.strictSame(await titles(), ['scoped', 'second'])
 })
 
-onEachDatabase('a not-found handler outside of the plugin\'s scope is settled for a route inside of it', async (t, { orm, titles }) => {
+onEveryEngine('a not-found handler outside of the plugin\'s scope is settled for a route inside of it', async (t, { orm, titles }) => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.setNotFoundHandler(async (request, reply) => {
@@ -143,15 +143,15 @@ onEachDatabase('a not-found handler outside of the plugin\'s scope is settled fo
   t.strictSame(await titles(), ['/good'])
 })
 
-onEachDatabase('a second registration is an error that says so', async (t, { orm }) => {
+onEveryEngine('a second registration is an error that says so', async (t, { orm }) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(contextOrm, { orm })
-  const again = { code: 'FST_ORM_ALREADY_REGISTERED', message: /registered here already.* Several databases go into an array/ }
+  const again = { code: 'FST_ORM_ALREADY_REGISTERED', message: /already registered here.* Several databases go into an array/ }
   await t.rejects(async () => { await app.register(async scope => { await scope.register(contextOrm, { orm }) }) }, again)
 })
 
-onEachDatabase('HTTP/2 requests are settled like any other', async (t, { orm, titles, taken }) => {
+onEveryEngine('HTTP/2 requests are settled like any other', async (t, { orm, titles, taken }) => {
   const app = Fastify({ http2: true }) as unknown as FastifyInstance
   t.teardown(() => app.close())
   await app.register(contextOrm, { orm })

@@ -169,6 +169,7 @@ onEachDatabase('what runs before the commit does not wait for it', async (t, { o
   await until(() => taken() === 0)
 })
 
+/** MikroORM has session contexts on PostgreSQL only. */
 onPostgres('under a session context, a stream cannot be read after the commit, and nothing is written', async (t, { orm, titles, taken }) => {
   const { failure, get } = await startServer(t, { orm }, app => {
     app.get('/', async () => {

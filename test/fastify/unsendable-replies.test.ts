@@ -2,10 +2,11 @@ import { createReadStream } from 'node:fs'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { em } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool } from '../support/databases.ts'
 import { NEEDS_HANDLER_TIMEOUT, NEEDS_HEADER_ERRORS } from '../support/fastify-features.ts'
+import { lockBooks } from '../support/locked-books.ts'
+import { isBlocked, untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
-import { until } from '../support/until.ts'
 
 onEachDatabase('a reply that Fastify would refuse to send after the hooks is not committed', async (t, { orm, titles, taken }) => {
   const { post } = await startServer(t, { orm }, app => {
@@ -80,11 +81,10 @@ onEachDatabase('a file that does not exist does no harm to the process', async (
   t.equal(taken(), 0)
 })
 
-onPostgres('a stream that fails before the commit is not committed', async (t, { orm, titles, observe }) => {
+onEachPool('a stream that fails before the commit is not committed', async (t, database) => {
+  const { orm, titles } = database
   const stream = new Readable({ read () {} })
-  const blocker = orm.em.fork()
-  await blocker.begin()
-  await blocker.execute('lock table book in access exclusive mode')
+  const unlock = await lockBooks(database)
   const { get } = await startServer(t, { orm }, app => {
     app.get('/', async () => {
       em().create(Book, { title: 'Emma' })
@@ -92,14 +92,14 @@ onPostgres('a stream that fails before the commit is not committed', async (t, {
     })
   })
   const response = get('/')
-  await until(async () => (await observe("select 1 from pg_stat_activity where query ~ '^(begin;)?insert' and wait_event_type = 'Lock' and datname = current_database()")).length === 1)
+  await untilOne(database, isBlocked)
   stream.destroy(new Error('no'))
-  await blocker.rollback()
+  await unlock()
   t.match(await (await response).json(), { statusCode: 500, message: 'no' })
   t.strictSame(await titles(), [])
 })
 
-onPostgres('a handler that replies during the rollback of its handlerTimeout does no harm to the process', async (t, { orm, titles }) => {
+onEachPool('a handler that replies during the rollback of its handlerTimeout does no harm to the process', async (t, { orm, titles }) => {
   const rollingBack = Promise.withResolvers<void>()
   const replied = Promise.withResolvers<unknown>()
   orm.em.getEventManager().registerSubscriber({

@@ -7,7 +7,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
 import { commit, em, runInContext } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool } from '../support/databases.ts'
+import { isSleeping, untilNone, untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -94,7 +95,7 @@ onEachDatabase('a message that fails takes back its own work, and no other', asy
   const socket = await open(t, app)
   const [a, failure, late, b] = await ask(socket, 'a', 'failure', 'late failure', 'b')
   t.strictSame([a, failure, b], ['ok', 'no', 'ok'])
-  t.match(late, /UNIQUE|23505/, 'also one that is noticed by the flush')
+  t.match(late, /UNIQUE|23505|DUP_ENTRY/, 'also one that is noticed by the flush')
   t.strictSame(await titles(), ['a', 'b'])
   t.equal(taken(), 0)
 })
@@ -116,7 +117,7 @@ onEachDatabase('messages of one socket that come at once stand or fall each by i
   t.equal(taken(), 0)
 })
 
-onPostgres('messages in parallel have a connection each, and do not wait for each other', async (t, { orm, titles, taken }) => {
+onEachPool('messages in parallel have a connection each, and do not wait for each other', async (t, { orm, titles, taken }) => {
   const both = Promise.withResolvers<void>()
   const { app } = await startServer(t, { orm }, answering(title => runInContext({ orm: app.orm }, async () => {
     await em().insert(Book, { title })
@@ -238,19 +239,19 @@ onEachDatabase('with a signal, it is rolled back when the socket closes', async 
   t.equal(taken(), 0)
 })
 
-onPostgres('with a signal, the statement that is running is cancelled', async (t, { orm, titles, taken, observe }) => {
-  const running = "select 1 from pg_stat_activity where query ~ '^(begin;)?select pg_sleep' and state = 'active' and datname = current_database()"
+onEachPool('with a signal, the statement that is running is cancelled', async (t, database) => {
+  const { orm, titles, taken, sleep } = database
   const ended = Promise.withResolvers<unknown>()
   const { app } = await startServer(t, { orm }, answering((title, signal) => runInContext({ orm: app.orm, signal }, async () => {
     await em().insert(Book, { title })
-    await (em() as any).execute('select pg_sleep(60)')
+    await (em() as any).execute(sleep())
   }).catch(ended.resolve)))
   const socket = await open(t, app)
   socket.send('lost')
-  await until(async () => (await observe(running)).length === 1)
+  await untilOne(database, isSleeping)
   socket.terminate()
   t.match(await ended.promise, { message: 'the client has left' })
-  await until(async () => (await observe(running)).length === 0)
+  await untilNone(database, isSleeping)
   t.equal(taken(), 0)
   t.strictSame(await titles(), [])
 })

@@ -162,3 +162,32 @@ onEachDatabase('a transaction beside the context tells of what it writes', async
     t.strictSame(count.splice(0), [1, 1], `${propagation}, with a hook`)
   }
 })
+
+onEachDatabase('a subscriber to a flush may use em.transactional(), and does not wait for that flush for ever', async (t, { orm, titles }) => {
+  let calls = 0
+  orm.em.getEventManager().registerSubscriber({
+    async afterFlush () {
+      if (++calls === 1) await em().transactional(async inner => { await inner.insert(Book, { title: B }) })
+    }
+  })
+  await runInContext({ orm, signal: AbortSignal.timeout(10_000) }, async () => {
+    create(A)
+    await em().flush()
+    await em().transactional(async inner => {
+      calls = 0
+      inner.create(Book, { title: 'inner' })
+      await inner.nativeDelete(Book, { title: B })
+      await inner.flush()
+    })
+  })
+  t.strictSame(await titles(), [A, B, 'inner'].sort())
+})
+
+onEachDatabase('a subscriber to a flush cannot commit in the midst of it', async (t, { orm, titles }) => {
+  orm.em.getEventManager().registerSubscriber({ beforeFlush: () => commit() as Promise<any> })
+  await t.rejects(runInContext({ orm, signal: AbortSignal.timeout(10_000) }, async () => {
+    create(A)
+    await em().flush()
+  }), { name: 'ValidationError', message: /flush/ })
+  t.strictSame(await titles(), [])
+})

@@ -1,10 +1,11 @@
 import { Transactional } from '@mikro-orm/decorators/es'
 import { SqlEntityManager, TransactionPropagation, type TransactionOptions } from '@mikro-orm/sql'
-import { em } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { em, runInContext } from '../../index.ts'
+import { createSandbox } from '../../testing.ts'
+import { Book, onEachPool, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
-onEachDatabase('em.transactional() that fails and is caught takes back what it did, and no more', async (t, { orm, titles, sent }) => {
+onEveryEngine('em.transactional() that fails and is caught takes back what it did, and no more', async (t, { orm, titles, sent }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/pending', async () => {
       em().create(Book, { title: 'outer' }) // not flushed yet
@@ -40,7 +41,7 @@ onEachDatabase('em.transactional() that fails and is caught takes back what it d
   t.equal(sent.filter(sql => sql.startsWith('savepoint')).length, 3)
 })
 
-onEachDatabase('inside em.transactional(), em() and orm.em are the inner EntityManager', async (t, { orm }) => {
+onEveryEngine('inside em.transactional(), em() and orm.em are the inner EntityManager', async (t, { orm }) => {
   const repository = orm.em.getRepository(Book)
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async request => {
@@ -74,7 +75,7 @@ function transactional<T> (orm: unknown, method: () => Promise<T>): () => Promis
   return decorated.bind({ orm })
 }
 
-onEachDatabase('@Transactional is all or nothing, and em() inside it is the inner EntityManager', async (t, { orm, titles }) => {
+onEveryEngine('@Transactional is all or nothing, and em() inside it is the inner EntityManager', async (t, { orm, titles }) => {
   const save = transactional(orm, async () => {
     t.equal(em().isInTransaction(), true)
     em().create(Book, { title: 'first' })
@@ -95,7 +96,7 @@ onEachDatabase('@Transactional is all or nothing, and em() inside it is the inne
   t.strictSame(await titles(), ['kept'])
 })
 
-onEachDatabase('an isolation level of em.transactional() is the context\'s, or an error if it comes too late', async (t, { orm, sent, kind }) => {
+onEveryEngine('an isolation level of em.transactional() is the context\'s, or an error if it comes too late', async (t, { orm, sent, kind }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/first', async () => {
       await em().transactional(async () => { await em().insert(Book, { title: 'Emma' }) }, { isolationLevel: 'serializable' as any })
@@ -112,7 +113,7 @@ onEachDatabase('an isolation level of em.transactional() is the context\'s, or a
 })
 
 for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropagation.NOT_SUPPORTED]) {
-  onPostgres(`what runs in parallel with ${propagation} stays in the transaction of the request`, async (t, { orm, titles, taken }) => {
+  onEachPool(`what runs in parallel with ${propagation} stays in the transaction of the request`, async (t, { orm, titles, taken }) => {
     const { post } = await startServer(t, { orm }, app => {
       app.post('/', async () => {
         await em().insert(Book, { title: 'before' })
@@ -133,7 +134,7 @@ for (const propagation of [TransactionPropagation.REQUIRES_NEW, TransactionPropa
   })
 }
 
-onEachDatabase('an app\'s own class of EntityManager keeps the methods that it overrides', async (t, { another, titles }) => {
+onEveryEngine('an app\'s own class of EntityManager keeps the methods that it overrides', async (t, { another, titles }) => {
   const calls: string[] = []
   class OwnEntityManager extends SqlEntityManager {
     override async flush (): Promise<void> {
@@ -158,7 +159,7 @@ onEachDatabase('an app\'s own class of EntityManager keeps the methods that it o
   t.strictSame(await titles(), ['Emma'])
 })
 
-onEachDatabase('parallel writes of one request take turns', async (t, { orm, titles }) => {
+onEveryEngine('parallel writes of one request take turns', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       await em().insert(Book, { title: 'first' })
@@ -170,7 +171,7 @@ onEachDatabase('parallel writes of one request take turns', async (t, { orm, tit
   t.strictSame(await titles(), ['first', 'parallel 1', 'parallel 2', 'parallel 3'])
 })
 
-onEachDatabase('a captured outer EntityManager acts inside the em.transactional() that runs', async (t, { orm, titles }) => {
+onEveryEngine('a captured outer EntityManager acts inside the em.transactional() that runs', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       const outer = em()
@@ -189,5 +190,28 @@ onEachDatabase('a captured outer EntityManager acts inside the em.transactional(
     })
   })
   t.equal((await post('/')).status, 200)
+  t.strictSame(await titles(), [])
+})
+
+onEachPool('of savepoints inside each other that MikroORM calls by one name, each can be gone back to, in a sandbox as well', async (t, { orm, titles }) => {
+  await using sandbox = await createSandbox(orm)
+  const write = (title: string): Promise<unknown> => em().insert(Book, { title })
+  const rolledBack = (work: () => Promise<unknown>): Promise<unknown> => t.rejects(em().transactional(async () => {
+    await work()
+    throw new Error('back')
+  }), { message: 'back' })
+  const nested = async (title: string): Promise<void> => {
+    const outer = em()
+    await write(title)
+    await rolledBack(async () => {
+      await write('lost')
+      await outer.transactional(() => write('lost with it'))
+      await runInContext(() => em().transactional(() => write(`${title} of a branch`)))
+    })
+    await write(`${title} after`)
+  }
+  await sandbox.run(() => runInContext({ orm }, () => nested('a')))
+  t.strictSame((await sandbox.em.find(Book, {})).map(({ title }) => title).sort(), ['a', 'a after'], 'the branch was inside of what went back')
+  await sandbox.rollback()
   t.strictSame(await titles(), [])
 })

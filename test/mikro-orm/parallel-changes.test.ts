@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { EntityManager } from '@mikro-orm/core'
 import type { Test } from 'tap'
 import { commit, em, runInContext, type TransactionMode } from '../../index.ts'
-import { Author, Book, onEachDatabase, type Orm, type TestDatabase } from '../support/databases.ts'
+import { Author, Book, onEveryEngine, type Orm, type TestDatabase } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
 const NAMES = ['a', 'b', 'c', 'd']
@@ -104,12 +104,12 @@ async function inEachContext (t: Test, { orm, titles }: TestDatabase, run: () =>
 }
 
 for (const [name, { run, leaves }] of Object.entries(WORK)) {
-  onEachDatabase(`parallel work of one context loses nothing when it ${name}`, async (t, database) => {
+  onEveryEngine(`parallel work of one context loses nothing when it ${name}`, async (t, database) => {
     await inEachContext(t, database, run, async () => {}, leaves)
   })
 }
 
-onEachDatabase('parallel work of one context loses nothing when it removes, and flushes', async (t, database) => {
+onEveryEngine('parallel work of one context loses nothing when it removes, and flushes', async (t, database) => {
   await inEachContext(t, database, () => Promise.all(NAMES.map(async title => {
     const book = await em().findOneOrFail(Book, { title })
     const { id } = book
@@ -136,7 +136,7 @@ function duringFirstFlush (t: Test, orm: Orm, during: () => void): void {
   t.teardown(() => orm.em.getEventManager().getSubscribers().delete(subscriber))
 }
 
-onEachDatabase('what comes during a flush, and nobody flushes, is flushed in the end', async (t, { orm, titles }) => {
+onEveryEngine('what comes during a flush, and nobody flushes, is flushed in the end', async (t, { orm, titles }) => {
   await runInContext({ orm }, () => {
     em().create(Book, { title: 'to be removed' })
     em().create(Author, { name: 'Jane', books: [em().create(Book, { title: 'orphan' })] })
@@ -155,7 +155,7 @@ onEachDatabase('what comes during a flush, and nobody flushes, is flushed in the
   t.strictSame(await titles(), ['first', 'late', 'orphan'])
 })
 
-onEachDatabase('em.clear() drops what has come during a flush as well', async (t, { orm, titles }) => {
+onEveryEngine('em.clear() drops what has come during a flush as well', async (t, { orm, titles }) => {
   let context: EntityManager
   duringFirstFlush(t, orm, () => {
     context.create(Book, { title: 'dropped' })
@@ -170,7 +170,7 @@ onEachDatabase('em.clear() drops what has come during a flush as well', async (t
   t.strictSame(await titles(), ['first', 'late'])
 })
 
-onEachDatabase('flushes inside of em.transactional() that wait for one that fails, fail with it', async (t, { orm, titles }) => {
+onEveryEngine('flushes inside of em.transactional() that wait for one that fails, fail with it', async (t, { orm, titles }) => {
   await runInContext({ orm }, async () => {
     await em().transactional(async inner => {
       inner.create(Book, { title: 'twice' })

@@ -1,9 +1,9 @@
 import type { EventSubscriber } from '@mikro-orm/core'
 import { em } from '../../index.ts'
-import { Book, onEachDatabase } from '../support/databases.ts'
+import { Book, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
-onEachDatabase('a flush behind one that fails is answered, and so is the request', async (t, { orm, titles }) => {
+onEveryEngine('a flush behind one that fails is answered, and so is the request', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/unawaited', async () => {
       em().create(Book, { title: 'Emma' })
@@ -23,7 +23,7 @@ onEachDatabase('a flush behind one that fails is answered, and so is the request
   t.strictSame(await titles(), [])
 })
 
-onEachDatabase('a flush that fails between its statements is not committed in half', async (t, { orm, titles }) => {
+onEveryEngine('a flush that fails between its statements is not committed in half', async (t, { orm, titles }) => {
   orm.em.getEventManager().registerSubscriber({
     afterCreate ({ entity }) { if ((entity as { title: string }).title === 'Persuasion') throw new Error('in the middle') }
   })
@@ -47,7 +47,7 @@ onEachDatabase('a flush that fails between its statements is not committed in ha
   t.strictSame(await titles(), ['Ulysses'])
 })
 
-onEachDatabase('flushes in parallel write everything once', async (t, { orm, titles }) => {
+onEveryEngine('flushes in parallel write everything once', async (t, { orm, titles }) => {
   const { post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       await Promise.all(['a', 'b', 'c'].map(async title => {
@@ -61,7 +61,7 @@ onEachDatabase('flushes in parallel write everything once', async (t, { orm, tit
   t.strictSame(await titles(), ['a', 'b', 'c'])
 })
 
-onEachDatabase('a flush from within a flush is the error that MikroORM makes of it', async (t, { orm }) => {
+onEveryEngine('a flush from within a flush is the error that MikroORM makes of it', async (t, { orm }) => {
   const subscriber: EventSubscriber = { async onFlush () { await em().flush() } }
   orm.em.getEventManager().registerSubscriber(subscriber)
   const { failure, post } = await startServer(t, { orm }, app => {

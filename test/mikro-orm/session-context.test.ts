@@ -18,6 +18,8 @@ async function execute (sql: string): Promise<any> {
   return await (em() as unknown as SqlEntityManager).execute(sql)
 }
 
+// MikroORM has session contexts on PostgreSQL only
+
 onPostgres('a session context applies to every statement of its request, and to no other', async (t, { orm, sent, taken }) => {
   await createTenants(orm)
   const late = Promise.withResolvers<any>()

@@ -42,6 +42,30 @@ await sandbox.rollback()
 assert.equal(await orm.em.fork().count(Book), 1)
 assert.equal(createRequire(import.meta.url)('fastify-context-orm/testing').createSandbox, createSandbox)
 
+const { default: idempotency, IdempotencyKey } = await import('fastify-context-orm/idempotency')
+const keyed = Fastify()
+keyed.register(contextOrm, { orm: () => MikroORM.init({ dbName: ':memory:', entities: [Book, IdempotencyKey] }) })
+await keyed.register(idempotency)
+await keyed.orm.schema.create()
+keyed.post('/books', { config: { idempotency: true } }, async request => em().create(Book, request.body))
+const send = () => keyed.inject({ method: 'POST', url: '/books', headers: { 'idempotency-key': 'one' }, payload: { title: 'once' } })
+assert.equal((await send()).payload, (await send()).payload)
+assert.equal(await keyed.orm.em.fork().count(Book), 1)
+assert.equal(createRequire(import.meta.url)('fastify-context-orm/idempotency').default, idempotency)
+await keyed.close()
+
+const { default: inspector } = await import('fastify-context-orm/inspector')
+const inspected = Fastify()
+inspected.register(contextOrm, { orm: () => MikroORM.init({ dbName: ':memory:', entities: [Book] }) })
+const hasPreact = (() => { try { return import.meta.resolve('preact') !== '' } catch { return false } })()
+if (hasPreact) {
+  await inspected.register(inspector)
+  for (const path of ['', '/style.css', '/inspector.js', '/preact.js', '/htm.js', '/contexts']) assert.equal((await inspected.inject(`/_orm${path}`)).statusCode, 200, path)
+} else {
+  await assert.rejects(async () => { await inspected.register(inspector) }, { code: 'FST_ORM_INSPECTOR_PACKAGE' })
+}
+await inspected.close()
+
 await app.close()
 await orm.close()
 console.log(`the package works on Node ${process.version}, imported and required`)

@@ -1,4 +1,5 @@
 import contextOrm, { em, type ContextOrmOptions } from 'fastify-context-orm'
+import { deleteExpiredKeys } from 'fastify-context-orm/idempotency'
 import { createSandbox } from 'fastify-context-orm/testing'
 
 export const used: unknown[] = [contextOrm, createSandbox]
@@ -8,3 +9,5 @@ export const options: Pick<ContextOrmOptions, 'transaction'> = { transaction: 'o
 em().noSuchMethod()
 // @ts-expect-error those of the second entry as well
 createSandbox('none')
+// @ts-expect-error and those of the third
+deleteExpiredKeys('none')

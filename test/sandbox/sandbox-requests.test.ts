@@ -2,10 +2,10 @@ import Fastify from 'fastify'
 import t from 'tap'
 import contextOrm, { em, runInContext } from '../../index.ts'
 import { allowSandboxes, createSandbox } from '../../testing.ts'
-import { Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { Book, onEachPool, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
-onEachDatabase('requests over sockets join a sandbox by its headers', async (t, { orm, titles, taken }) => {
+onEveryEngine('requests over sockets join a sandbox by its headers', async (t, { orm, titles, taken }) => {
   const { app, log } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
       const before = await runInContext(() => em().count(Book))
@@ -34,7 +34,7 @@ onEachDatabase('requests over sockets join a sandbox by its headers', async (t, 
   t.equal(taken(), 0)
 })
 
-onPostgres('an app that was not passed to allowSandboxes() ignores the headers', async (t, { orm, titles }) => {
+onEachPool('an app that was not passed to allowSandboxes() ignores the headers', async (t, { orm, titles }) => {
   const { app, post } = await startServer(t, { orm }, app => {
     app.post('/', async () => { await em().insert(Book, { title: 'Emma' }) })
   })
@@ -44,7 +44,7 @@ onPostgres('an app that was not passed to allowSandboxes() ignores the headers',
   t.strictSame(await titles(), ['Emma'])
 })
 
-onPostgres('a sandbox has the databases that it was given, and no others', async (t, { orm, kind, unconnected, another, taken }) => {
+onEachPool('a sandbox has the databases that it was given, and no others', async (t, { orm, kind, unconnected, another, taken }) => {
   const reporting = await another({ contextName: 'reporting' })
   const app = Fastify()
   t.teardown(() => app.close())
@@ -62,7 +62,7 @@ onPostgres('a sandbox has the databases that it was given, and no others', async
   t.equal(await one.run(() => reporting.em.fork().count(Book)), 0, 'an EntityManager of no context is where it was')
   await one.run(() => runInContext({ orm: [orm, reporting] }, async () => {
     t.throws(() => em('reporting'), {
-      code: 'FST_ORM_SANDBOX_DATABASE', message: /^runInContext\(\) uses the database "reporting", which its sandbox does not have: it has "default"\. Pass all that the test uses: /
+      code: 'FST_ORM_SANDBOX_DATABASE', message: /^runInContext\(\) uses the database "reporting", which its sandbox does not have: it has "default"\. Pass all databases that the test uses: /
     })
     // a sandbox of the other one, inside: both are at hand
     await using inner = await createSandbox(reporting)
@@ -76,8 +76,7 @@ onPostgres('a sandbox has the databases that it was given, and no others', async
   t.equal(await one.em.count(Book), 1)
   await one.rollback()
 
-  const nowhere = kind === 'postgresql' ? { clientUrl: 'postgresql://127.0.0.1:1/lost' } : { dbName: '/nowhere/lost.sqlite' }
-  const lost = await unconnected({ contextName: 'lost', ...nowhere })
+  const lost = await unconnected({ contextName: 'lost', clientUrl: `${kind === 'mariadb' ? 'mysql' : kind}://127.0.0.1:1/lost` })
   await t.rejects(createSandbox([orm, lost]))
   t.equal(taken(), 0, 'what had begun is rolled back')
 })

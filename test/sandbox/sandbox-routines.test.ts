@@ -3,17 +3,18 @@ import { em, runInContext } from '../../index.ts'
 import { createSandbox } from '../../testing.ts'
 import { onEachDatabase } from '../support/databases.ts'
 
-const Twice = new Routine({
+const twice = (body: string): Routine => new Routine({
   name: 'twice',
   type: 'function',
   params: { x: { type: 'int', runtimeType: 'number' } },
   returns: { runtimeType: 'number', columnType: 'int' },
   language: 'sql',
-  body: 'select x * 2',
+  body,
   bodyJs: ({ x }: { x: number }) => x * 2
 })
 
-onEachDatabase('routines can be called in a sandbox', async (t, { another }) => {
+onEachDatabase('routines can be called in a sandbox', async (t, { another, kind }) => {
+  const Twice = twice(kind === 'mariadb' ? 'return x * 2' : 'select x * 2')
   const orm = await another({ routines: [Twice] })
   await orm.schema.update()
   await using sandbox = await createSandbox(orm)

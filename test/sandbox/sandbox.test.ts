@@ -1,11 +1,11 @@
 import t from 'tap'
 import { afterCommit, afterRollback, commit, em, runInContext } from '../../index.ts'
 import { createSandbox } from '../../testing.ts'
-import { Author, Book, onEachDatabase } from '../support/databases.ts'
+import { Author, Book, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 import { collectSettled } from '../support/settled-events.ts'
 
-onEachDatabase('what a test arranges, what a request does and what the test sees is one transaction, which is rolled back', async (t, { orm, titles, taken }) => {
+onEveryEngine('what a test arranges, what a request does and what the test sees is one transaction, which is rolled back', async (t, { orm, titles, taken }) => {
   const { app } = await startServer(t, { orm }, app => {
     app.post('/books/:id/order', async request => {
       const book = await em().findOneOrFail(Book, Number((request.params as any).id))
@@ -38,7 +38,7 @@ onEachDatabase('what a test arranges, what a request does and what the test sees
   t.equal(taken(), 0)
 })
 
-onEachDatabase('contexts settle in a sandbox as they do without one', async (t, { orm, titles }) => {
+onEveryEngine('contexts settle in a sandbox as they do without one', async (t, { orm, titles }) => {
   const settle = async (): Promise<unknown> => {
     const told: string[] = []
     const settled = collectSettled(t)
@@ -73,7 +73,7 @@ onEachDatabase('contexts settle in a sandbox as they do without one', async (t, 
   t.strictSame(await titles(), ['a', 'b'])
 })
 
-onEachDatabase('sandbox.em is an EntityManager like any other', async (t, { orm, titles }) => {
+onEveryEngine('sandbox.em is an EntityManager like any other', async (t, { orm, titles }) => {
   await using sandbox = await createSandbox(orm)
   const { em } = sandbox
   await t.rejects(em.insert(Book, { title: null as any }))
@@ -107,7 +107,7 @@ onEachDatabase('sandbox.em is an EntityManager like any other', async (t, { orm,
   t.strictSame(await titles(), [])
 })
 
-onEachDatabase('whatever uses the database inside sandbox.run() is in the sandbox', async (t, { orm, titles, kind }) => {
+onEveryEngine('whatever uses the database inside sandbox.run() is in the sandbox', async (t, { orm, titles, kind }) => {
   const sandbox = await createSandbox(orm)
   await sandbox.run(async () => {
     await orm.em.fork().insert(Book, { title: 'by a fork' })
@@ -136,12 +136,12 @@ t.test('createSandbox() says what it takes', async t => {
   }
 })
 
-onEachDatabase('databases of one name cannot be told apart', async (t, { orm, taken }) => {
+onEveryEngine('databases of one name cannot be told apart', async (t, { orm, taken }) => {
   await t.rejects(createSandbox([orm, orm]), { code: 'FST_ORM_BAD_OPTION', message: /two that are called "default"/ })
   t.equal(taken(), 0)
 })
 
-onEachDatabase('what sandbox.em has not flushed is not overwritten by what it finds', async (t, { orm }) => {
+onEveryEngine('what sandbox.em has not flushed is not overwritten by what it finds', async (t, { orm }) => {
   await using sandbox = await createSandbox(orm)
   const book = sandbox.em.create(Book, { title: 'Emma', stock: 3 })
   await sandbox.em.flush()
@@ -159,7 +159,7 @@ onEachDatabase('what sandbox.em has not flushed is not overwritten by what it fi
   t.strictSame((await sandbox.em.find(Book, {}, { orderBy: { stock: 'asc' } })).map(({ stock }) => stock), [pending.stock, 78])
 })
 
-onEachDatabase('sandbox.run() is refused inside of a context that is in no sandbox', async (t, { orm, titles }) => {
+onEveryEngine('sandbox.run() is refused inside of a context that is in no sandbox', async (t, { orm, titles }) => {
   await runInContext({ orm, name: 'job' }, async () => {
     const [sandbox, other] = [await createSandbox(orm), { code: 'FST_ORM_SANDBOX_REFUSED', message: /^sandbox\.run\(\) is in a sandbox, .* the work of job, around it, which is in no sandbox/ }]
     await t.rejects(sandbox.run(() => em().insert(Book, { title: 'real' })), other)

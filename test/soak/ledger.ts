@@ -41,6 +41,11 @@ export class Ledger {
     this.#outcomes.set(context, outcome)
   }
 
+  /** How it was to end; `undefined` if nobody has waited for its reply. */
+  endingOf (id: string): Ending | undefined {
+    return this.#requests.get(id)?.ending
+  }
+
   get size (): number {
     return this.#requests.size
   }

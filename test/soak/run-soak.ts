@@ -5,6 +5,7 @@ import { heapGrowth } from './heap.ts'
 import { Ledger } from './ledger.ts'
 import { Random } from './random.ts'
 import { ServerProcess } from './server-process.ts'
+import { Traces } from './traces.ts'
 
 export interface SoakOptions {
   databaseUrl: string
@@ -16,6 +17,8 @@ export interface SoakOptions {
 export interface SoakResult {
   ledger: Ledger
   killed: number
+  /** Requests that were held against the model of settling, and how many of them differ in what was seen of them. */
+  traces: { held: number, kinds: number }
   heap: { before: number, after: number }
   /** Empty if all is well. */
   problems: string[]
@@ -30,7 +33,8 @@ export async function runSoak ({ databaseUrl, seconds, seed, onProgress = () => 
   const observer = new pg.Client({ connectionString: databaseUrl })
   await observer.connect()
   const ledger = new Ledger()
-  const server = await ServerProcess.start(databaseUrl, ledger.noteSettled)
+  const traces = new Traces()
+  const server = await ServerProcess.start(databaseUrl, ledger.noteSettled, traces.note)
   try {
     const stop = new AbortController()
     const samples: number[] = []
@@ -58,8 +62,10 @@ export async function runSoak ({ databaseUrl, seconds, seed, onProgress = () => 
     problems.push(...(await observer.query(OPEN)).rows.map(({ pid, state, query }) => `Backend ${pid} is ${state}: ${query}`))
     const { rows } = await observer.query('select request, part from entry')
     problems.push(...ledger.compare(rows))
+    const { strange, ...held } = traces.findStrange(ledger, rows)
+    problems.push(...strange)
     const { problems: leaks, ...heap } = heapGrowth(samples)
-    return { ledger, killed, heap, problems: [...problems, ...leaks] }
+    return { ledger, killed, traces: held, heap, problems: [...problems, ...leaks] }
   } finally {
     server.stop()
     await observer.end()

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { on } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { Message, Question, SettledContext } from './messages.ts'
+import type { Message, Question, SettledContext, Sighting } from './messages.ts'
 
 type Answer<Type extends Message['type']> = Extract<Message, { type: Type }>
 
@@ -15,11 +15,12 @@ export class ServerProcess {
     this.url = url
   }
 
-  static async start (databaseUrl: string, onSettled: (context: SettledContext) => void): Promise<ServerProcess> {
+  static async start (databaseUrl: string, onSettled: (context: SettledContext) => void, onSeen: (...sighting: Sighting) => void): Promise<ServerProcess> {
     const path = fileURLToPath(new URL('server.ts', import.meta.url))
     const child = fork(path, [databaseUrl], { execArgv: ['--expose-gc'] })
     child.on('message', (message: Message) => {
       if (message.type === 'settled') message.contexts.forEach(onSettled)
+      if (message.type === 'seen') for (const sighting of message.sights) onSeen(...sighting)
     })
     const { url } = await next(child, 'listening')
     return new ServerProcess(child, url)

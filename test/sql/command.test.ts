@@ -16,7 +16,7 @@ const COMMANDS: Record<string, Case[]> = {
   ],
   'with comments and odd spacing': [
     [' \n\tCoMmIt ', 'commit', ...DIALECTS], ['/* c */ commit', 'commit', ...DIALECTS], ['-- c\ncommit', 'commit', ...DIALECTS], ['start/**/transaction', 'start transaction', ...DIALECTS], [';;commit', 'commit', ...DIALECTS],
-    ['/* a /* b */ c */ commit', 'commit', 'postgresql', 'unknown'], ['# c\ncommit', 'commit', 'mysql', 'unknown'], ['/*! commit */', 'commit', 'mysql'], ['/*M!100100 commit */', 'commit', 'mysql'], ['commit--c', 'commit', ...DIALECTS],
+    ['/* a /* b */ c */ commit', 'commit', 'postgresql', 'unknown'], ['# c\ncommit', 'commit', 'mysql', 'unknown'], ['/*! commit */', 'commit', 'mysql'], ['/*M!100100 commit */', 'commit', 'mysql'], ['/*!99999 insert */ commit', 'commit', ...DIALECTS], ['commit--c', 'commit', ...DIALECTS],
     ['\\rollback', 'rollback', 'unknown']
   ],
   'among other statements': [
@@ -46,6 +46,13 @@ for (const [group, cases] of Object.entries(COMMANDS)) {
     }
   })
 }
+
+t.test('a compound statement of MariaDB, which may hold one', async t => {
+  for (const sql of [
+    'if 1 then commit; end if', 'case 1 when 1 then commit; end case', 'repeat commit; until 1 end repeat', 'for i in 1..1 do truncate t; end for',
+    'a: loop leave a; end loop', '/* c */ while 0 do select 1; end while', 'select 1; if 1 then commit; end if', '/*! commit'
+  ]) t.type(commandOf(sql, 'mysql'), 'string', sql)
+})
 
 t.test('what is none', async t => {
   for (const dialect of DIALECTS) {

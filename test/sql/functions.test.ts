@@ -1,8 +1,9 @@
+import Database from 'better-sqlite3'
 import t from 'tap'
 import * as mysql from '../../lib/drivers/mysql/functions.ts'
 import * as postgresql from '../../lib/drivers/postgresql/functions.ts'
 import * as sqlite from '../../lib/drivers/sqlite/functions.ts'
-import { onPostgres, onSqlite } from '../support/databases.ts'
+import { onMariadb, onPostgres, onSqlite } from '../support/databases.ts'
 
 /** In PostgreSQL's grammar, so that no function of a user's can take their place. */
 const SYNTAX = ['grouping', 'coalesce', 'nullif', 'greatest', 'least', 'trim', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp']
@@ -22,8 +23,7 @@ onPostgres('every type in PostgreSQL\'s list is its own, and every keyword befor
   for (const type of postgresql.types) t.equal((await observe(`select '${type}'::regtype::oid::int < 16384 as ok`))[0].ok, true, type)
   const rows = await observe('select word, catcode from pg_get_keywords()')
   const code = new Map(rows.map(row => [row.word, row.catcode]))
-  const afterWords = ['by', 'over', 'filter', 'join'] // which count as keywords only after certain words
-  for (const word of postgresql.keywordsBeforeParenthesis) t.ok(afterWords.includes(word) || ['R', 'C'].includes(code.get(word)!), `${word} ${code.get(word)}`)
+  for (const word of postgresql.keywordsBeforeParenthesis) t.ok(AFTER_WORDS.includes(word) || ['R', 'C'].includes(code.get(word)!), `${word} ${code.get(word)}`)
 })
 
 onSqlite('every function in SQLite\'s list is its own', async (t, { observe }) => {
@@ -32,6 +32,31 @@ onSqlite('every function in SQLite\'s list is its own', async (t, { observe }) =
   const own = new Set([...functions, ...tables].map(row => row.name))
   own.add('json_each').add('json_tree') // which are in the list only when they have been used
   for (const name of sqlite.functions) t.ok(own.has(name), name)
+})
+
+/** Those that count as keywords only after certain words. */
+const AFTER_WORDS = ['by', 'over', 'filter', 'join']
+
+t.test('nothing that comes before a parenthesis in SQLite\'s list can be a function of a user\'s', async t => {
+  const database = new Database(':memory:')
+  t.teardown(() => database.close())
+  const called: string[] = []
+  for (const name of sqlite.keywordsBeforeParenthesis) {
+    database.function(name, { varargs: true }, () => { called.push(name) })
+    for (const sql of [`select ${name} (1)`, `select ${name}(1, 2)`]) {
+      try {
+        database.exec(sql)
+      } catch { /* it is no function */ }
+    }
+  }
+  // which operator calls what is called so, if the user has made that
+  t.strictSame(called.filter(name => !AFTER_WORDS.includes(name) && name !== 'like'), [])
+})
+
+onMariadb('nothing that comes before a parenthesis in MySQL\'s list can be a function of a user\'s', async (t, { observe }) => {
+  for (const name of mysql.keywordsBeforeParenthesis) {
+    if (!AFTER_WORDS.includes(name)) await t.rejects(observe(`create function ${name}(n int) returns int return 1`), { code: 'ER_PARSE_ERROR' }, name)
+  }
 })
 
 t.test('the lists have names only, in lower case', async t => {

@@ -27,6 +27,8 @@ const READS: Record<string, Array<readonly [sql: string, ...where: Dialect[]]>> 
     ['select "b0".* from "book" as "b0" where "b0"."x" @@ plainto_tsquery(\'simple\', \'a\') and $1 = any(array[\'a\'])', 'postgresql']
   ],
   'by hand': [
+    ['select a, "b" "c", d e, "f" g from t, "u" "v", w x', ...DIALECTS], ["select abs(date '2026-01-01')", ...DIALECTS], ['select @a', 'postgresql', 'sqlite', 'unknown'], ['select a from t order by (a), b', ...DIALECTS],
+    ['select * from (select a b, c d, "e" "f" from t u, v w) x', ...DIALECTS], ['select sum("a") over (order by "b" rows between unbounded preceding and current row) from t', ...DIALECTS], ['select a from (select 1) x, (select 2) y limit 1 offset 2', ...DIALECTS],
     ['select 1', ...DIALECTS], ['  SELECT 1 ; ', ...DIALECTS], ['select\n1', ...DIALECTS], ['/* by a tool */ select 1', ...DIALECTS], ['select 1 -- done\n from t', ...DIALECTS],
     ['select 1; -- done', ...DIALECTS], ['select "for", "update", "into" from "delete"', ...DIALECTS], ['select created_at, forename, lockable from t', ...DIALECTS],
     ['select case when (a) then (b) else (c) end from t', ...DIALECTS], ["select 'a\\\\' from t", ...DIALECTS], ['select 1 where $1 = $2', ...DIALECTS], ['select - (1), 1.5, .5', ...DIALECTS],
@@ -39,6 +41,9 @@ const READS: Record<string, Array<readonly [sql: string, ...where: Dialect[]]>> 
     ['select array[1, 2], x[1], x[2:3], a::text, x::int[], y::numeric(10,2), z::character varying(5) from t', 'postgresql', 'unknown'],
     ['select cast(a as numeric(10,2)) from t', ...DIALECTS], ['select cast(b as double precision) from t', 'mysql', 'sqlite'], ['select cast(a as signed)', 'mysql', 'sqlite'],
     ["select date '2026-01-01', interval '1 day', :a", ...DIALECTS], ["select 'a' 'b'", ...DIALECTS], ['select year(at), quote(a) from t', 'mysql'], ['select likely(1)']
+  ],
+  'names that are called, with something before the parenthesis': [
+    ['select trim (a), cast (a as signed) from t', 'sqlite'], ['select cast (a as char) from t', 'postgresql', 'sqlite', 'unknown'], ['select count/**/(*) from t', 'postgresql', 'sqlite', 'unknown']
   ],
   'text that dialects read differently': [
     ['select /* a /* b */ into c */ 1', 'postgresql'], ['select /*! into x */ 1', 'postgresql'], ['select /*M! into x */ 1', 'postgresql'], ['select 1--1 into x', 'postgresql', 'sqlite'],
@@ -67,7 +72,7 @@ const WRITES = {
     'select my_function/**/(1)', 'select my_function -- c\n(1)', 'select app.lower(1)', 'select app . lower(1)', 'select app./**/lower(1)',
     'select "app".lower(1)', 'select "my_function"(1)', 'select "f" (1)', 'select "lower"(1)', 'select a."f" (1)', 'select pg_advisory_xact_lock(1)',
     "select set_config('a', 'b', true)", 'select app/* . */./* */lower(1)', "select log('x')", 'select next (1)', 'select last_insert_rowid()', 'select last_insert_id()', 'select pg_sleep(1)', 'select été(1)',
-    'select over(1)', 'select 1, filter (1)', 'select by (1)', 'select join (1)', 'select any_value(1)', 'select similarity(1)'
+    'select over(1)', 'select 1, filter (1)', 'select by (1)', 'select join (1)', 'select any_value(1)', 'select similarity(1)', "select 1 from 'f'(1)", "select * from 'f'(1)", "select * from t, 'f' (1)"
   ],
   'text that dialects read differently': [
     "select 'it\\'s into'", "select E'a\\'; delete'", "select e'into a'", "select N'into a'", "select U&'into a'", 'select "a\\"b into"', 'select $$into$$', 'select $x$into$x$', "select e'a'", 'select $a',
@@ -87,6 +92,11 @@ const HIDDEN_CALLS = {
   'what a domain checks': [
     "select 'x'::dom", "select cast('x' as dom)", "select dom 'x'", "select dom'x'", 'select "dom" \'x\'', "select 'x'::\"dom\"", "select 'x'::text.\"dom\"", "select cast('x' as public.dom)", 'select cast((select 1 as x) as dom)',
     "select 'x':: dom", 'select json_array(1 returning dom)'
+  ],
+  'what a domain checks in the columns of rows': [
+    "select * from json_to_recordset('[]') as (d dom)", "select * from json_to_recordset('[]') as (\"d\" \"dom\")", "select * from json_to_recordset('[]') as (\"d\" text, \"e\" \"dom\")", 'select * from rows from (json_to_recordset(\'[]\') as ("d" "dom"))',
+    "select * from json_to_recordset('[]') as lower(\"d\" \"dom\")", "select * from json_to_recordset('[]') lower (\"d\" \"dom\")", "select * from json_to_recordset('[]') as row(d dom)", "select * from json_to_recordset('[]') over (d public.\"dom\")",
+    "select (select 1 from json_to_recordset('[]') as (d dom))", "select * from json_to_recordset('[]') as (first dom)", "select * from json_to_recordset('[]') over (first text, e dom)"
   ]
 }
 
@@ -117,6 +127,15 @@ for (const [group, statements] of Object.entries(HIDDEN_CALLS)) {
 t.test('of a database that is not known, only what every dialect has', async t => {
   t.equal(isRead('select quote("a")'), false)
   t.equal(isRead('select lower("a")'), true)
+})
+
+t.test('names that write when they are read, in whatever quotes', async t => {
+  for (const name of ['s.nextval', '`s`.`nextval`', '"s"."NEXTVAL"', 's./**/NextVal', '[s].[nextval]']) {
+    for (const dialect of ['mysql', 'unknown'] as const) t.equal(isRead(`select ${name} from t`, dialect), false, `${dialect}: ${name}`)
+  }
+  for (const name of ['pragma_optimize', '`pragma_optimize`', '"PRAGMA_optimize"', "'pragma_optimize'", '[pragma_optimize]', 'main.pragma_optimize']) {
+    for (const dialect of ['sqlite', 'unknown'] as const) t.equal(isRead(`select * from ${name}`, dialect), false, `${dialect}: ${name}`)
+  }
 })
 
 const dialect = fc.constantFrom(...DIALECTS)

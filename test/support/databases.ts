@@ -1,123 +1,73 @@
-import { MikroORM, SqliteDriver, defineEntity, p } from '@mikro-orm/sqlite'
-import { PostgreSqlDriver } from '@mikro-orm/postgresql'
-import Sqlite from 'better-sqlite3'
-import { join } from 'node:path'
-import type pg from 'pg'
 import t, { type Test } from 'tap'
-import { freshDatabase } from './fresh-database.ts'
-import { withoutPostgres } from './without-postgres.ts'
+import { runningContexts } from '../../lib/context/running-contexts.ts'
+import type { Engine, EngineDatabase, Kind, Orm, PoolDatabase } from './engines/engine.ts'
+import { libsql } from './engines/libsql.ts'
+import { mariadb } from './engines/mariadb.ts'
+import { pglite } from './engines/pglite.ts'
+import { postgresql } from './engines/postgresql.ts'
+import { sqlite } from './engines/sqlite.ts'
+import { Author, Book } from './entities.ts'
+import { until } from './until.ts'
 
-export const Author = defineEntity({
-  name: 'Author',
-  properties: {
-    id: p.integer().primary(),
-    name: p.string().unique(),
-    books: () => p.oneToMany(Book).mappedBy('author')
-  }
-})
+export { Author, Book }
+export type { Orm }
 
-export const Book = defineEntity({
-  name: 'Book',
-  properties: {
-    id: p.integer().primary(),
-    title: p.string().unique(),
-    stock: p.integer().default(3),
-    author: () => p.manyToOne(Author).nullable()
-  }
-})
+export interface TestDatabase extends Omit<EngineDatabase, 'open'>, Opened {}
+export interface TestPool extends Omit<PoolDatabase, 'open'>, Opened {}
 
-/** Typed as SQLite's; what the tests use, PostgreSQL's has as well. */
-export type Orm = MikroORM
-
-export interface TestDatabase {
-  kind: 'sqlite' | 'postgresql'
+interface Opened {
   orm: Orm
-  /** Every statement, as the driver sent it. */
-  sent: string[]
-  /** A connection of nobody's but the test's. */
-  observe (sql: string): Promise<any[]>
   /** The titles that a second connection sees. */
   titles (): Promise<string[]>
   /** Another MikroORM for the same database. */
   another (options?: object): Promise<Orm>
   /** One that nothing has connected yet. */
   unconnected (options?: object): Promise<Orm>
-  /** Connections that are not in the pool. */
-  taken (): number
 }
 
-type Run = (t: Test, database: TestDatabase) => Promise<void>
+type Run<Database> = (t: Test, database: Omit<Database, 'open'> & Opened) => Promise<void>
 
 interface Options {
   /** Why it is not run. */
   skip?: string | false
+  /** Which engines cannot do it, and why. */
+  except?: Partial<Record<Kind, string>>
 }
 
-/** Runs a test on SQLite and on PostgreSQL, on an empty database each. */
-export function onEachDatabase (name: string, run: Run, options?: Options): void {
-  onSqlite(name, run, options)
-  onPostgres(name, run, options)
-}
+type On<Database = EngineDatabase> = (name: string, run: Run<Database>, options?: Options) => void
 
-export function onSqlite (name: string, run: Run, { skip = false }: Options = {}): void {
-  t.test(`${name} (SQLite)`, { skip }, async t => {
-    const sent: string[] = []
-    const dbName = join(t.testdir({}), 'test.sqlite')
-    await withDatabase(t, run, {
-      kind: 'sqlite',
-      sent,
-      open: options => MikroORM.init({
-        ...DEFAULTS, dbName, driver: SqliteDriver, ...options, driverOptions: { verbose: (sql: string) => sent.push(sql) }
-      }) as unknown as Promise<Orm>,
-      async observe (sql) {
-        const connection = new Sqlite(dbName, { readonly: true })
-        try {
-          return connection.prepare(sql).all()
-        } finally {
-          connection.close()
-        }
-      },
-      taken: () => 0
-    })
-  })
-}
+export const onSqlite: On = on(sqlite)
+export const onPostgres: On<PoolDatabase> = on(postgresql)
+export const onMariadb: On<PoolDatabase> = on(mariadb)
+export const NO_DEFERRED: Options = { except: { mariadb: 'MariaDB has no deferred constraints' } }
 
-export function onPostgres (name: string, run: Run, { skip = false }: Options = {}): void {
-  t.test(`${name} (PostgreSQL)`, { skip: skip || withoutPostgres }, async t => {
-    const sent: string[] = []
-    const pools: pg.Pool[] = []
-    const { url, query } = await freshDatabase()
-    await withDatabase(t, run, {
-      kind: 'postgresql',
-      sent,
-      open: (options = {}) => MikroORM.init({
-        ...DEFAULTS,
-        clientUrl: url,
-        pool: { min: 0, max: 5 },
-        driver: PostgreSqlDriver as any,
-        ...options,
-        driverOptions: {
-          ...(options as { driverOptions?: object }).driverOptions,
-          onPoolCreated (pool: pg.Pool) {
-            pools.push(pool)
-            pool.on('connect', client => record(client, sent))
-          }
-        }
-      }) as unknown as Promise<Orm>,
-      observe: query,
-      taken: () => pools.reduce((sum, pool) => sum + pool.totalCount - pool.idleCount, 0)
-    })
-  })
+/** Those with several connections. */
+export const onEachPool: On<PoolDatabase> = on(postgresql, mariadb)
+
+export const onPglite: On = on(pglite)
+/** They have SQLite's SQL. */
+export const onEachSqlite: On = on(sqlite, libsql)
+export const onSingleConnection: On = on(sqlite, libsql, pglite)
+
+/** Runs a test on each of the engines, on an empty database each. */
+export const onEachDatabase: On = on(sqlite, postgresql, mariadb)
+/** The same, also on those that are embedded in a program: what looks at the results alone. */
+export const onEveryEngine: On = on(sqlite, postgresql, mariadb, libsql, pglite)
+
+function on<Database extends EngineDatabase> (...engines: Array<Engine<Database>>): On<Database> {
+  return (name, run, { skip = false, except = {} } = {}) => {
+    for (const engine of engines) {
+      t.test(`${name} (${engine.name})`, { skip: skip || except[engine.kind] || engine.without }, async t => await withDatabase(t, run, await engine.fresh(t)))
+    }
+  }
 }
 
 const DEFAULTS = { entities: [Author, Book], discovery: { warnWhenNoEntities: false } }
 
-type Opener = Omit<TestDatabase, 'orm' | 'another' | 'unconnected' | 'titles'> & { open (options?: object): Promise<Orm> }
-
-async function withDatabase (t: Test, run: Run, { open, ...database }: Opener): Promise<void> {
+async function withDatabase<Database extends EngineDatabase> (t: Test, run: Run<Database>, { open, ...database }: Database): Promise<void> {
   const opened: Orm[] = []
   const unconnected = async (options?: object): Promise<Orm> => {
-    const orm = await open(options)
+    const orm = await open({ ...DEFAULTS, ...options })
     opened.push(orm)
     return orm
   }
@@ -126,8 +76,10 @@ async function withDatabase (t: Test, run: Run, { open, ...database }: Opener): 
     await orm.connect()
     return orm
   }
+  const before = new Set(runningContexts(() => true))
   t.teardown(async () => {
     await Promise.all(opened.map(orm => orm.close()))
+    await assertNoneIsLeft(before)
   })
   const orm = await another()
   await orm.schema.create()
@@ -138,22 +90,16 @@ async function withDatabase (t: Test, run: Run, { open, ...database }: Opener): 
     another,
     unconnected,
     async titles () {
-      return (await database.observe('select title from book order by title')).map(row => row.title)
+      return (await database.observe('select title from book')).map(row => row.title).sort() // as no collation would
     }
   })
 }
 
-/** The pool's own queries among them: everything that goes to the server goes through these two of the wire. */
-function record (client: pg.PoolClient, sent: string[]): void {
-  const { connection } = client as unknown as { connection: { query (sql: string): void, parse (query: { text: string }): void } }
-  const { query, parse } = connection
-  connection.query = sql => {
-    const [, begin, statement] = /^(begin|start transaction[^;]*);(.*)$/s.exec(sql) ?? []
-    sent.push(...begin === undefined ? [sql] : [begin, statement!])
-    query.call(connection, sql)
-  }
-  connection.parse = statement => {
-    sent.push(statement.text)
-    parse.call(connection, statement)
-  }
+/** A context that never ends is a leak, and the next shutdown would wait for it. */
+async function assertNoneIsLeft (before: ReadonlySet<object>): Promise<void> {
+  const isOver = AbortSignal.timeout(5000)
+  const running = (): string[] => runningContexts(context => !before.has(context)).map(({ name }) => name)
+  await until(() => running().length === 0 || isOver.aborted)
+  const left = running()
+  if (left.length > 0) throw new Error(`These contexts have not ended: ${left.join(', ')}`)
 }

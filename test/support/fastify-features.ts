@@ -17,6 +17,9 @@ export const takesOtherWebStreams: boolean = hasHandlerTimeout
 /** An older one ends the response with the stream, and does not wait for the trailers. */
 export const waitsForTrailers: boolean = hasHandlerTimeout
 
+/** An older one replies itself for a client that has left, also if the handler has sent a reply, or has returned it to send it later. */
+export const waitsForReturnedReply: boolean = hasHandlerTimeout
+
 function needs (isThere: boolean, what: string): { skip: string | false } {
   return { skip: !isThere && `Fastify ${version} has no ${what}` }
 }

@@ -2,60 +2,62 @@ import { get as httpGet } from 'node:http'
 import { TransactionPropagation } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { em, runInContext, type TransactionMode } from '../../index.ts'
-import { Book, onPostgres, type TestDatabase } from '../support/databases.ts'
+import { Book, onEachPool, onPostgres, type TestPool } from '../support/databases.ts'
 import { poolOf } from '../support/pool-of.ts'
+import { isSleeping, untilNone, untilOne } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
 const sql = (): SqlEntityManager => em() as unknown as SqlEntityManager
-const SLEEPING = "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
 
 /** Ways to a statement that takes a minute. */
-const WAYS: Record<string, [mode: TransactionMode, sleep: (options?: object) => Promise<unknown>]> = {
-  'in the transaction': ['on-write', () => sql().execute('select pg_sleep(60)')],
-  'with transaction: false': [false, () => sql().execute('select pg_sleep(60)')],
-  'in an em.transactional() with transaction: false': [false, options => em().transactional(inner => (inner as unknown as SqlEntityManager).execute('select pg_sleep(60)'), options)],
-  'in REQUIRES_NEW': ['on-write', options => em().transactional(inner => (inner as unknown as SqlEntityManager).execute('select pg_sleep(60)'), { ...options, propagation: TransactionPropagation.REQUIRES_NEW })]
+const WAYS: Record<string, [mode: TransactionMode, run: (sleep: string, options?: object) => Promise<unknown>]> = {
+  'in the transaction': ['on-write', sleep => sql().execute(sleep)],
+  'with transaction: false': [false, sleep => sql().execute(sleep)],
+  'in an em.transactional() with transaction: false': [false, (sleep, options) => em().transactional(inner => (inner as unknown as SqlEntityManager).execute(sleep), options)],
+  'in REQUIRES_NEW': ['on-write', (sleep, options) => em().transactional(inner => (inner as unknown as SqlEntityManager).execute(sleep), { ...options, propagation: TransactionPropagation.REQUIRES_NEW })]
 }
 
-async function untilNobodySleeps (observe: TestDatabase['observe'], taken: () => number): Promise<void> {
-  await until(async () => (await observe(SLEEPING)).length === 0)
-  await until(() => taken() === 0)
+async function untilNobodySleeps (database: TestPool): Promise<void> {
+  await untilNone(database, isSleeping)
+  await until(() => database.taken() === 0)
 }
 
-for (const [name, [transaction, sleep]] of Object.entries(WAYS)) {
-  onPostgres(`a client that leaves, and a signal, cancel the statement that is running ${name}`, async (t, { orm, observe, taken }) => {
+for (const [name, [transaction, run]] of Object.entries(WAYS)) {
+  onEachPool(`a client that leaves, and a signal, cancel the statement that is running ${name}`, async (t, database) => {
+    const { orm, sleep } = database
     const { app } = await startServer(t, { orm }, app => {
-      app.get('/', { config: { orm: { transaction } } }, async () => await sleep())
+      app.get('/', { config: { orm: { transaction } } }, async () => await run(sleep()))
     })
     const request = httpGet(app.listeningOrigin).on('error', () => {})
-    await until(async () => (await observe(SLEEPING)).length === 1)
+    await untilOne(database, isSleeping)
     request.destroy()
-    await untilNobodySleeps(observe, taken)
+    await untilNobodySleeps(database)
 
     const aborted = new AbortController()
-    const running = t.rejects(runInContext({ orm, transaction, signal: aborted.signal }, () => sleep()), /enough/)
-    await until(async () => (await observe(SLEEPING)).length === 1)
+    const running = t.rejects(runInContext({ orm, transaction, signal: aborted.signal }, () => run(sleep())), /enough/)
+    await untilOne(database, isSleeping)
     aborted.abort(new Error('enough'))
     await running
-    await untilNobodySleeps(observe, taken)
+    await untilNobodySleeps(database)
   })
 
   if (!name.startsWith('in an') && !name.startsWith('in REQ')) continue
-  onPostgres(`MikroORM's own 'cancel query' cancels what is running ${name}`, async (t, { orm, observe, taken }) => {
+  onEachPool(`MikroORM's own 'cancel query' cancels what is running ${name}`, async (t, database) => {
+    const { orm, sleep } = database
     const aborted = new AbortController()
     const options = { signal: aborted.signal, inflightQueryAbortStrategy: 'cancel query' as const }
     const running = t.rejects(runInContext({ orm, transaction }, async () => {
-      await sleep(options)
+      await run(sleep(), options)
     }))
-    await until(async () => (await observe(SLEEPING)).length === 1)
+    await untilOne(database, isSleeping)
     aborted.abort(new Error('enough'))
     await running
-    await untilNobodySleeps(observe, taken)
+    await untilNobodySleeps(database)
   })
 }
 
-onPostgres('a stream that waits for its reader ends with its context, which has nothing to cancel', async (t, { orm, taken }) => {
+onEachPool('a stream that waits for its reader ends with its context, which has nothing to cancel', async (t, { orm, taken }) => {
   const aborted = new AbortController()
   const reading = Promise.withResolvers<void>()
   const running = t.rejects(runInContext({ orm, transaction: 'on-query', signal: aborted.signal }, async () => {
@@ -72,14 +74,14 @@ onPostgres('a stream that waits for its reader ends with its context, which has 
   t.equal(await runInContext({ orm }, () => em().count(Book)), 0)
 })
 
-onPostgres('what ends a context with transaction: false cancels nothing of a branch inside it', async (t, { orm, titles }) => {
+onEachPool('what ends a context with transaction: false cancels nothing of a branch inside it', async (t, { orm, sleep, titles }) => {
   const aborted = new AbortController()
   const branched = Promise.withResolvers<unknown>()
   await t.rejects(runInContext({ orm, transaction: false, signal: aborted.signal }, async () => {
     em().addFilter({ name: 'own', cond: {}, entity: Book })
     branched.resolve(runInContext(async () => {
       aborted.abort(new Error('enough'))
-      await sql().execute('select pg_sleep(0.01)')
+      await sql().execute(sleep(0.01))
       em().create(Book, { title: 'Emma' })
     }))
     await branched.promise
@@ -88,7 +90,9 @@ onPostgres('what ends a context with transaction: false cancels nothing of a bra
   t.strictSame(await titles(), ['Emma'])
 })
 
-onPostgres('reads that wait for a connection when their client leaves are not run', async (t, { another, observe, taken }) => {
+/** It looks into pg's pool. */
+onPostgres('reads that wait for a connection when their client leaves are not run', async (t, database) => {
+  const { another } = database
   const orm = await another({ pool: { min: 0, max: 2 } })
   await runInContext({ orm }, () => em().count(Book))
   const pool = await poolOf(orm)
@@ -113,5 +117,5 @@ onPostgres('reads that wait for a connection when their client leaves are not ru
   t.equal(errors.length, 12)
   for (const error of errors) t.match(error, { code: 'FST_ORM_CONTEXT_ENDED' })
   t.strictSame(sent, [])
-  await untilNobodySleeps(observe, taken)
+  await untilNobodySleeps(database)
 })

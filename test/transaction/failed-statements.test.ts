@@ -1,14 +1,15 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import type { SqlEntityManager } from '@mikro-orm/sql'
 import { atomic, em, runInContext } from '../../index.ts'
-import { Book, onEachDatabase, onSqlite } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachSqlite, onEveryEngine } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 const sql = (): SqlEntityManager => em() as unknown as SqlEntityManager
 const write = (title: string): Promise<unknown> => em().insert(Book, { title })
 const FAILED = { code: 'FST_ORM_TRANSACTION_FAILED' }
 
-onEachDatabase('after a statement that has failed nothing more is sent, and the error names it', async (t, { orm, sent, titles, taken }) => {
+onEveryEngine('after a statement that has failed nothing more is sent, and the error names it', async (t, { orm, sent, titles, taken }) => {
   const later: unknown[] = []
   const { failure, post } = await startServer(t, { orm }, app => {
     app.post('/', async () => {
@@ -21,15 +22,15 @@ onEachDatabase('after a statement that has failed nothing more is sent, and the 
       return { ok: true }
     })
   })
-  t.match(await failure(post('/')), { statusCode: 500, ...FAILED, message: /^POST \/ sends and commits nothing more, since this has failed in its transaction: insert into .book. \(.title.\) … \(see the cause\)/ })
+  t.match(await failure(post('/')), { statusCode: 500, ...FAILED, message: /^POST \/ sends and commits nothing more, because this has failed in its transaction: insert into .book. \(.title.\) … \(see the cause\)/ })
   t.match(later, [FAILED, FAILED, 'done', FAILED, FAILED])
-  t.match(later[0], { cause: { code: /^(23505|SQLITE_CONSTRAINT_UNIQUE)$/ } })
+  t.match(later[0], { cause: { code: /^(23505|SQLITE_CONSTRAINT_UNIQUE|ER_DUP_ENTRY)$/ } })
   t.strictSame(sent, ['rollback'])
   t.strictSame(await titles(), [])
   t.equal(taken(), 0)
 })
 
-onEachDatabase('inside of em.transactional() it is what is inside that can be taken back', async (t, { orm, titles }) => {
+onEveryEngine('inside of em.transactional() it is what is inside that can be taken back', async (t, { orm, titles }) => {
   await runInContext({ orm }, async () => {
     await write('before')
     const inner = em().transactional(async () => {
@@ -42,7 +43,7 @@ onEachDatabase('inside of em.transactional() it is what is inside that can be ta
   t.strictSame(await titles(), ['after', 'before'])
 })
 
-onEachDatabase('a transaction of its own sends nothing more either', async (t, { orm, titles, taken }) => {
+onEveryEngine('a transaction of its own sends nothing more either', async (t, { orm, titles, taken }) => {
   for (const [transaction, propagation] of [['on-write', TransactionPropagation.REQUIRES_NEW], [false, TransactionPropagation.NESTED]] as const) {
     await runInContext({ orm, transaction }, async () => {
       const own = em().transactional(async inner => {
@@ -59,7 +60,7 @@ onEachDatabase('a transaction of its own sends nothing more either', async (t, {
 })
 
 onEachDatabase('a stream that fails in the transaction fails it as any other statement', async (t, { orm, kind, titles }) => {
-  const failing = kind === 'sqlite' ? "select json('{') as broken" : 'select 1 / (stock - 3) as broken from book'
+  const failing = kind === 'sqlite' ? "select json('{') as broken" : 'select (select stock from book union select 1) as broken from book'
   const stream = (text: string): AsyncIterable<unknown> => sql().getConnection().stream(text, [], sql().getTransactionContext() as never)
   const run = runInContext({ orm }, async () => {
     await write('Emma')
@@ -79,7 +80,7 @@ const ROLLS_BACK = `
   create trigger forbidden before insert on book when new.title like 'forbidden%' begin select raise(rollback, 'not this one'); end
 `
 
-onSqlite('where the database has rolled back by itself, nothing that comes later is committed', async (t, { orm, titles }) => {
+onEachSqlite('where the database has rolled back by itself, nothing that comes later is committed', async (t, { orm, titles }) => {
   await orm.em.fork().execute(ROLLS_BACK)
   const { log, post } = await startServer(t, { orm }, app => {
     app.post('/caught', async () => {
@@ -134,4 +135,24 @@ onSqlite('where the database has rolled back by itself, nothing that comes later
   }
   t.notMatch(log.map(({ msg }) => msg).join(), /the rollback has failed/, 'that there is nothing to roll back is no news')
   t.equal((await runInContext({ orm }, () => write('Emma').then(() => 'well'))), 'well')
+})
+
+onEveryEngine('an em.transactional() whose context was rolled back meanwhile has nothing to go back to', async (t, { another, titles, taken }) => {
+  const logged: string[] = []
+  const orm = await another({ debug: ['query'], logger: (message: string) => logged.push(message), colors: false })
+  const abort = new AbortController()
+  const failure = new Error('by the work')
+  let inner: Promise<unknown> | undefined
+  const run = runInContext({ orm, signal: abort.signal }, async () => {
+    await (inner = em().transactional(async () => {
+      await write('Emma')
+      abort.abort()
+      await until(() => taken() === 0)
+      throw failure
+    }))
+  })
+  await t.rejects(run)
+  t.equal(await inner!.catch((error: unknown) => error), failure)
+  t.notMatch(logged.join('\n'), /Failed to roll back/, 'and MikroORM does not warn of it')
+  t.strictSame(await titles(), [])
 })

@@ -1,8 +1,8 @@
 import { em } from '../../index.ts'
-import { Book, onPostgres, onSqlite } from '../support/databases.ts'
+import { Book, onMariadb, onPostgres, onSqlite } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 
-/** Functions that write, and have no parenthesis or a well-known name where they are called. */
+/** PostgreSQL's functions that write, and have no parenthesis or a well-known name where they are called. */
 const SCHEMA = `
   insert into book (title) values ('Emma');
   create function touch(book) returns text language sql as $$ insert into book (title) values ('touched ' || gen_random_uuid()) returning title $$;
@@ -108,4 +108,41 @@ onPostgres('a readOnly route cannot be made to write by a set, and holds its con
   sent.length = 0
   t.strictSame(await (await get('/held')).json(), { before: 0, count: 0, after: 1 })
   t.match(sent, ['start transaction read only', /^select/, 'commit'])
+})
+
+/** MariaDB's: a stored function may write, also one with the name of a function that does not. */
+const MARIADB_SCHEMA = [
+  "insert into book (title) values ('Emma')",
+  "insert into author (name) values ('Jane')", // whose table it is called from: MariaDB refuses to write to that
+  "create function touch() returns int modifies sql data begin insert into book (title) values (concat('touched ', uuid())); return 1; end",
+  "create function lower(text varchar(20)) returns int modifies sql data begin insert into book (title) values (concat('lowered ', uuid())); return 1; end",
+  'create view touched as select touch() as touched from author'
+]
+
+onMariadb('a stored function that writes is taken back on a route that throws, also one that is called like a harmless one', async (t, { orm, titles }) => {
+  for (const sql of MARIADB_SCHEMA) await orm.em.fork().execute(sql)
+  const { dbName } = orm.config.getAll()
+  const seen = ['select touch()', 'select `touch`()', `select ${dbName}.lower('x')`, `select \`${dbName}\`.\`lower\`('x')`, 'select name from author where touch() = 1', 'select touch () from author']
+  const { failure, get } = await startServer(t, { orm }, app => {
+    for (const [i, sql] of seen.entries()) {
+      app.get(`/throws/${i}`, async () => {
+        t.ok((await (em() as any).execute(sql)).length > 0, sql)
+        throw new Error('take it back')
+      })
+      app.get(`/reads/${i}`, { config: { orm: { readOnly: true } } }, async () => await (em() as any).execute(sql))
+    }
+    app.get('/unseen', { config: { orm: { readOnly: true } } }, async () => await (em() as any).execute('select * from touched'))
+    app.get('/on-query', { config: { orm: { transaction: 'on-query' } } }, async () => {
+      await (em() as any).execute('select * from touched')
+      throw new Error('take it back')
+    })
+  })
+  for (const [i, sql] of seen.entries()) {
+    t.match(await failure(get(`/throws/${i}`)), { message: 'take it back' })
+    t.strictSame(await titles(), ['Emma'], sql)
+    t.match(await failure(get(`/reads/${i}`)), { statusCode: 500, message: /READ ONLY transaction/ }, sql)
+  }
+  t.match(await failure(get('/unseen')), { message: /READ ONLY transaction/ }, 'only the database can see this')
+  await get('/on-query')
+  t.strictSame(await titles(), ['Emma'])
 })

@@ -1,7 +1,11 @@
 import { EventEmitter, once } from 'node:events'
 import { em } from '../../index.ts'
-import { Author, Book, onEachDatabase, onPostgres } from '../support/databases.ts'
+import { Author, Book, onEachDatabase, onEachPool } from '../support/databases.ts'
+import { lockBooks } from '../support/locked-books.ts'
+import { withReplica } from '../support/replica-without-tables.ts'
+import { isBlocked } from '../support/server-connections.ts'
 import { startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
 
 onEachDatabase('a request that only reads begins nothing and sends one statement', async (t, { orm, sent }) => {
   const author = await orm.em.fork().insert(Author, { name: 'Jane' })
@@ -20,7 +24,7 @@ onEachDatabase('a request that only reads begins nothing and sends one statement
   t.match(sent.slice(2), ['begin', /^select/, 'commit'])
 })
 
-onPostgres('a handler that waits for something else between reads holds no connection', async (t, { orm, taken }) => {
+onEachPool('a handler that waits for something else between reads holds no connection', async (t, { orm, taken }) => {
   const somethingElse = new EventEmitter()
   const { get } = await startServer(t, { orm }, app => {
     app.get('/', async () => {
@@ -37,20 +41,16 @@ onPostgres('a handler that waits for something else between reads holds no conne
   t.strictSame(await (await response).json(), { before: 0, after: 0 })
 })
 
-onPostgres('parallel reads of one request run in parallel, until it has begun to write', async (t, { orm, observe }) => {
+onEachPool('parallel reads of one request run in parallel, until it has begun to write', async (t, database) => {
+  const { orm, connections } = database
   // each read waits for a lock that only the test can give up, so all of them are seen to run at the same time
   const { get } = await startServer(t, { orm }, app => {
     app.get('/', async () => (await Promise.all([1, 2, 3].map(() => em().count(Book)))).length)
   })
-  const blocker = await orm.em.fork({ useContext: false })
-  await blocker.begin()
-  await blocker.execute('lock table book in access exclusive mode')
+  const unlock = await lockBooks(database)
   const response = get('/')
-  const waiting = "select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-  let most = 0
-  while (most < 3) most = Math.max(most, (await observe(waiting))[0].n)
-  t.equal(most, 3)
-  await blocker.rollback()
+  await until(async () => (await connections()).filter(isBlocked).length === 3)
+  await unlock()
   t.equal(await (await response).text(), '3')
 })
 
@@ -66,11 +66,8 @@ onEachDatabase('after the first write, the request reads what it has written, an
   t.strictSame(await (await post('/')).json(), { seenByOthers: [], seen: 1 }, kind)
 })
 
-onPostgres('reads go to a read replica, and writes to the primary', async (t, { another, titles }) => {
-  const replica = new URL(process.env.TEST_DATABASE_URL!)
-  replica.pathname = '/postgres' // has no book table: whatever is read there fails, which shows where it was read
-  const replicated = await another({ replicas: [{ clientUrl: replica.href, dbName: 'postgres' }] })
-  const { get, post } = await startServer(t, { orm: replicated }, app => {
+onEachPool('reads go to a read replica, and writes to the primary', async (t, database) => {
+  const { get, post } = await startServer(t, { orm: await withReplica(database) }, app => {
     app.get('/', async () => (await (em() as any).execute('select 1 as one')).length)
     app.get('/books', async () => em().count(Book))
     app.post('/', async () => {
@@ -81,9 +78,9 @@ onPostgres('reads go to a read replica, and writes to the primary', async (t, { 
   t.equal((await get('/')).status, 200)
   t.equal((await get('/books')).status, 500)
   t.strictSame(await (await post('/')).json(), { count: 1 })
-  t.strictSame(await titles(), ['Emma'])
+  t.strictSame(await database.titles(), ['Emma'])
 
-  const onPrimary = await another({ replicas: [{ clientUrl: replica.href, dbName: 'postgres' }], preferReadReplicas: false })
+  const onPrimary = await withReplica(database, { preferReadReplicas: false })
   const second = await startServer(t, { orm: onPrimary }, app => { app.get('/books', async () => em().count(Book)) })
   t.equal(await (await second.get('/books')).text(), '1')
 })

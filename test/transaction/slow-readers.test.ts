@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import { em, runInContext } from '../../index.ts'
-import { Book, onEachDatabase, onPostgres, type TestDatabase } from '../support/databases.ts'
+import { Book, onEachDatabase, onEachPool, type TestDatabase } from '../support/databases.ts'
 import { startServer } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
@@ -17,10 +17,13 @@ async function * lines (): AsyncGenerator<string> {
 /** More than the buffers of two sockets hold. */
 async function fill (database: TestDatabase): Promise<void> {
   const { orm, kind } = database
-  if (kind === 'postgresql') await orm.schema.execute('alter table book alter column title type text')
-  await orm.em.fork().execute(kind === 'postgresql'
-    ? "insert into book (title, stock) select i || repeat('x', 10000), 3 from generate_series(1, 2000) i"
-    : "insert into book (title, stock) select i || replace(hex(zeroblob(5000)), '0', 'x'), 3 from (with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000) select i from n)")
+  for (const statement of FILLING[kind]!) await orm.em.getConnection().execute(statement)
+}
+
+const FILLING: Partial<Record<TestDatabase['kind'], string[]>> = {
+  sqlite: ["insert into book (title, stock) select i || replace(hex(zeroblob(5000)), '0', 'x'), 3 from (with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000) select i from n)"],
+  postgresql: ['alter table book alter column title type text', "insert into book (title, stock) select i || repeat('x', 10000), 3 from generate_series(1, 2000) i"],
+  mariadb: ['alter table book drop index book_title_unique, modify title text', "insert into book (title, stock) select concat(seq, repeat('x', 10000)), 3 from seq_1_to_2000"]
 }
 
 interface SlowClient {
@@ -63,7 +66,7 @@ onEachDatabase('a client that reads slowly is a warning, once, and gets all in t
   t.equal(log.length, 1)
 })
 
-onPostgres('with a streamTimeout, slow clients do not stop the pool, and their replies break off', async (t, database) => {
+onEachPool('with a streamTimeout, slow clients do not stop the pool, and their replies break off', async (t, database) => {
   const { orm, taken } = database
   await fill(database)
   const { app, get, log } = await startServer(t, { orm, streamTimeout: 1500 }, app => {
@@ -127,11 +130,11 @@ onEachDatabase('a handler that reads slowly gets an error, as its route says, an
   t.equal((await titles()).length, 300)
 })
 
-onPostgres('a database that is slow is nobody\'s slow reader', async (t, { orm }) => {
+onEachPool('a database that is slow is nobody\'s slow reader', async (t, { orm, slowRows }) => {
   const { get, log } = await startServer(t, { orm, warnHeldMs: 100, streamTimeout: 200 }, app => {
     app.get('/', async () => {
       const kysely = (em() as unknown as SqlEntityManager).getKysely()
-      const query = sql`select pg_sleep(0.5)::text from generate_series(1, 2)`.compile(kysely)
+      const query = sql.raw(slowRows(0.5)).compile(kysely)
       return (await Readable.from(kysely.getExecutor().stream(query, 1)).toArray()).length
     })
   })

@@ -16,7 +16,8 @@ t.test('a transaction beside that of its context asks the context, and tells it 
     report: tell('report'),
     onStreamTimeout: tell('onStreamTimeout'),
     hastenCommit: tell('hastenCommit'),
-    noteWrite: tell('noteWrite'),
+    noteStatement: tell('noteStatement'),
+    noteRollback: tell('noteRollback'),
     onBegun: tell('onBegun'),
     untilSettled: tell('untilSettled'),
     wentBackTo: tell('wentBackTo')
@@ -25,6 +26,6 @@ t.test('a transaction beside that of its context asks the context, and tells it 
   t.match(owner, { name: 'POST /', outcome: 'committed', isAborted: true, caller: undefined, log: undefined, warnHeldMs: 1, streamTimeout: 2 })
   t.equal(owner.parent, context)
   t.equal(owner.connectionsOf(), 0, 'the context counts its connection')
-  for (const method of ['report', 'onStreamTimeout', 'hastenCommit', 'noteWrite', 'onBegun', 'untilSettled', 'wentBackTo']) await owner[method]()
+  for (const method of ['report', 'onStreamTimeout', 'hastenCommit', 'noteStatement', 'noteRollback', 'onBegun', 'untilSettled', 'wentBackTo']) await owner[method]()
   t.strictSame(told, ['report', 'onStreamTimeout', 'hastenCommit'])
 })
