@@ -1,5 +1,4 @@
-// in a project of one's own: from 'fastify-context-orm'
-import { em } from '../../index.ts'
+import { em } from 'fastify-context-orm'
 import { Author } from './entities.ts'
 import { NOT_FOUND } from './errors.ts'
 import { pageOf, type Paging } from './paging.ts'

@@ -1,6 +1,5 @@
 import { raw } from '@mikro-orm/core'
-// in a project of one's own: from 'fastify-context-orm'
-import { em } from '../../index.ts'
+import { em } from 'fastify-context-orm'
 import { authorNamed } from './authors.ts'
 import { Book } from './entities.ts'
 import { NOT_FOUND, SOLD_OUT } from './errors.ts'

@@ -5,9 +5,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-// in a project of one's own: from 'fastify-context-orm/testing'
-import { allowSandboxes, createSandbox } from '../../testing.ts'
-import { withoutPostgres } from '../../test/support/without-postgres.ts'
+import { allowSandboxes, createSandbox } from 'fastify-context-orm/testing'
+import { withoutPostgres } from '../../test/support/without-servers.ts'
 import { createDatabase } from '../support/postgres-database.ts'
 import { buildApp } from './app.ts'
 import { openDatabase, type DatabaseOptions } from './database.ts'
@@ -273,14 +272,17 @@ function runInSandboxes (t: Test, { app, url }: { app: FastifyInstance, url: str
   }
 }
 
-t.test('the server prints its address, answers, and closes on SIGTERM', async t => {
+t.test('the server prints its address and that of the inspector, answers, and closes on SIGTERM', async t => {
   const env = { PORT: '0', DATABASE_FILE: join(t.testdir({}), 'bookshop.sqlite') }
   const server = startServer(t, env)
-  const [line] = await once(createInterface(server.stdout!), 'line')
-  const url = /http:\S+/.exec(line)?.[0]
+  const lines = createInterface(server.stdout!)[Symbol.asyncIterator]()
+  const url = /http:\S+/.exec((await lines.next()).value!)?.[0]
+  const inspector = /http:\S+/.exec((await lines.next()).value!)?.[0]
   const response = await fetch(url!)
   t.equal(response.status, 200)
   t.match(titles({ status: 200, body: await response.json() }), ['Around the World in Eighty Days'])
+  t.match(await (await fetch(`${inspector}/contexts`)).json(), [{ method: 'GET', route: '/books', outcome: 'committed' }])
+  t.match(await (await fetch(inspector!)).text(), '<base href="/_orm/">')
 
   const port = new URL(url!).port
   const second = startServer(t, { ...env, PORT: port })

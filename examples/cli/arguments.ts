@@ -8,7 +8,7 @@ export interface Arguments {
   database: DatabaseOptions
 }
 
-export const HELP = `Usage: node examples/cli/import-books.ts FILE [--batch ROWS] [--database FILE]
+export const HELP = `Usage: import-books.ts FILE [--batch ROWS] [--database FILE]
 
 Imports the books of a CSV file with the columns isbn,title,author,stock. An import
 that was interrupted goes on where it stopped when it is started again.

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { until } from '../../test/support/until.ts'
-import { withoutPostgres } from '../../test/support/without-postgres.ts'
+import { withoutPostgres } from '../../test/support/without-servers.ts'
 import { createDatabase } from '../support/postgres-database.ts'
 import { readArguments } from './arguments.ts'
 import type { NewBook } from './book-rows.ts'
@@ -339,7 +339,7 @@ t.test('a file that is missing is said to be, before there is a database', async
   t.strictSame(await run(['missing.csv']), { code: 1, output: '', errors: 'There is no file missing.csv\n' })
   t.strictSame(await run(['.']), { code: 1, output: '', errors: '. is not a file\n' })
   t.match(await run([join('books.csv', 'x')]), { code: 1, errors: /books\.csv\/x cannot be read: ENOTDIR/ })
-  t.match(await run(['--help']), { code: 0, output: /^Usage: node examples\/cli\/import-books\.ts FILE/, errors: '' })
+  t.match(await run(['--help']), { code: 0, output: /^Usage: import-books\.ts FILE/, errors: '' })
   t.notOk(existsSync(join(folder, 'books.sqlite')))
 
   t.match(await run(['books.csv'], { DATABASE_URL: 'postgresql://127.0.0.1:1/books' }), {

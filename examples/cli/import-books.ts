@@ -4,8 +4,8 @@
  * in the same transaction as the rows. So it can be interrupted by whatever (also by a `kill -9`), and goes on where it
  * stopped when it is started again.
  *
- *     node examples/cli/import-books.ts examples/cli/books.csv
- *     node examples/cli/import-books.ts --help
+ *     npm run example -- cli examples/cli/books.csv
+ *     npm run example -- cli --help
  */
 import { HELP, readArguments, type Arguments } from './arguments.ts'
 import { openDatabase } from './database.ts'

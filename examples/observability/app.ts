@@ -1,21 +1,25 @@
-import type { Tracer } from '@opentelemetry/api'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-// in a project of one's own: from 'fastify-context-orm'
-import contextOrm from '../../index.ts'
+import contextOrm from 'fastify-context-orm'
+import observability from 'fastify-context-orm/observability'
 import { bookRoutes, type BookOptions } from './books.ts'
 import { openDatabase, type DatabaseOptions } from './database.ts'
-import observability from './observability.ts'
+import type { Telemetry } from './telemetry.ts'
 
 export interface AppOptions extends BookOptions {
   database: DatabaseOptions
-  tracer: Tracer
+  telemetry: Telemetry
   logger?: FastifyServerOptions['logger']
 }
 
-export function buildApp ({ database, tracer, announce, logger }: AppOptions): FastifyInstance {
+export function buildApp ({ database, telemetry, announce, logger }: AppOptions): FastifyInstance {
+  const { meterProvider, tracerProvider, prometheus } = telemetry
   const app = Fastify({ logger })
-  app.register(observability, { tracer, jobs: ['look up', 'restock'] })
+  app.register(observability, { meterProvider, tracerProvider, names: ['look up', 'restock'] })
   app.register(contextOrm, { orm: () => openDatabase(database) })
   app.register(bookRoutes, { prefix: '/books', announce })
+  app.get('/metrics', { config: { orm: false } }, (request, reply) => {
+    reply.hijack()
+    prometheus.getMetricsRequestHandler(request.raw, reply.raw)
+  })
   return app
 }

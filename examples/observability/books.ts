@@ -1,7 +1,6 @@
 import { raw } from '@mikro-orm/core'
 import type { FastifyInstance } from 'fastify'
-// in a project of one's own: from 'fastify-context-orm'
-import { afterCommit, em, runInContext } from '../../index.ts'
+import { afterCommit, em, runInContext } from 'fastify-context-orm'
 import { Book } from './database.ts'
 
 export interface BookOptions {

@@ -1,12 +1,12 @@
 /**
- * `node examples/observability/server.ts`, with PORT (3000), DATABASE_URL (a PostgreSQL) or DATABASE_FILE (of SQLite,
- * `bookshop.sqlite` beside this file), RESTOCK_SECONDS (60). Spans are printed; an app of your own would have one of OpenTelemetry's exporters
- * that sends them somewhere.
+ * `npm run example -- observability`, with PORT (3000), DATABASE_URL (a PostgreSQL) or DATABASE_FILE (of SQLite,
+ * `bookshop.sqlite` beside this file), RESTOCK_SECONDS (60). Spans are printed.
  */
 import { BasicTracerProvider, ConsoleSpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { join } from 'node:path'
 import { buildApp } from './app.ts'
 import { restock } from './books.ts'
+import { openTelemetry } from './telemetry.ts'
 
 const { PORT = '3000', DATABASE_URL, DATABASE_FILE = join(import.meta.dirname, 'bookshop.sqlite'), RESTOCK_SECONDS = '60' } = process.env
 
@@ -16,7 +16,7 @@ const app = buildApp({
     url: DATABASE_URL,
     file: DATABASE_FILE
   },
-  tracer: provider.getTracer('bookshop'),
+  telemetry: openTelemetry(provider),
   announce: async title => console.log(`We have ${title} now`),
   logger: { level: 'warn' }
 })

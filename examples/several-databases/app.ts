@@ -3,7 +3,7 @@
  * counted. An order writes both in one request. Should only the main one commit, an outbox in it says what reporting
  * lacks, and is copied later.
  *
- *     node examples/several-databases/server.ts
+ *     npm run example -- several-databases
  *     curl localhost:3000/orders -H 'content-type: application/json' -d '[{"product":"Pen","quantity":2}]'
  *     curl localhost:3000/report
  *
@@ -18,8 +18,7 @@
  *     }
  */
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-// in a project of one's own: from 'fastify-context-orm'
-import contextOrm from '../../index.ts'
+import contextOrm from 'fastify-context-orm'
 import { openDatabases, type DatabasesOptions } from './databases.ts'
 import { handleError } from './error-handler.ts'
 import { orderRoutes } from './order-routes.ts'

@@ -1,6 +1,5 @@
 import { raw } from '@mikro-orm/core'
-// in a project of one's own: from 'fastify-context-orm'
-import { em } from '../../index.ts'
+import { em } from 'fastify-context-orm'
 import { NOT_FOUND, SOLD_OUT } from './errors.ts'
 import { Order, OutboxEntry, Product } from './main-entities.ts'
 import { emptyOutboxAfterCommit } from './outbox.ts'
@@ -19,8 +18,8 @@ export async function placeOrders (items: Item[]) {
 }
 
 /**
- * Databases commit one after the other, in the order in which the request has used them first: the main one, with the
- * outbox, has to be it.
+ * Databases commit one after the other, in the order in which they were registered. The main one, which has the outbox, has to
+ * be the first.
  */
 async function placeOrder ({ product: name, quantity }: Item) {
   const taken = await em().nativeUpdate(Product, { name, stock: { $gte: quantity } }, { stock: raw('stock - ?', [quantity]) })

@@ -1,7 +1,6 @@
 import type { InferEntity, MikroORM } from '@mikro-orm/core'
 import type { FastifyInstance } from 'fastify'
-// in a project of one's own: from 'fastify-context-orm'
-import { afterCommit, commit, em, runInContext } from '../../index.ts'
+import { afterCommit, commit, em, runInContext } from 'fastify-context-orm'
 import { OutboxEntry } from './main-entities.ts'
 import { writeSale } from './sales.ts'
 

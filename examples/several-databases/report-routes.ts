@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-// in a project of one's own: from 'fastify-context-orm'
-import { em, type RouteOrmOptions } from '../../index.ts'
+import { em, type RouteOrmOptions } from 'fastify-context-orm'
 import { Order, OutboxEntry } from './main-entities.ts'
 import { Sale } from './reporting-entities.ts'
 

@@ -1,6 +1,5 @@
 import type { InferEntity } from '@mikro-orm/core'
-// in a project of one's own: from 'fastify-context-orm'
-import { em } from '../../index.ts'
+import { em } from 'fastify-context-orm'
 import type { Order, Product } from './main-entities.ts'
 import { Sale } from './reporting-entities.ts'
 

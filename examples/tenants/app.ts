@@ -1,6 +1,5 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-// in a project of one's own: from 'fastify-context-orm'
-import contextOrm from '../../index.ts'
+import contextOrm from 'fastify-context-orm'
 import { openDatabase, type DatabaseOptions } from './database.ts'
 import { noteRoutes } from './note-routes.ts'
 import { tenants, type TenantsOptions } from './tenants.ts'

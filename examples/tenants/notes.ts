@@ -1,6 +1,5 @@
 import type { SqlEntityManager } from '@mikro-orm/postgresql'
-// in a project of one's own: from 'fastify-context-orm'
-import { em } from '../../index.ts'
+import { em } from 'fastify-context-orm'
 import { Note } from './entities.ts'
 import { NOT_FOUND } from './errors.ts'
 

@@ -1,8 +1,8 @@
 /**
  * Row-level security: one table, many tenants, and a database that shows each request the rows of its tenant only.
  *
- * `DATABASE_URL=postgresql://user:password@localhost/notes node examples/tenants/server.ts`, with a user who may create
- * roles, and in another terminal:
+ * `npm run example -- tenants` on a PostgreSQL in the process, or with `DATABASE_URL=postgresql://user:password@localhost/notes`
+ * on a server, whose user may create roles; and in another terminal:
  *
  * ```sh
  * curl localhost:3000/notes -H 'authorization: Bearer red-token' -H 'content-type: application/json' -d '{"body":"hello"}'
@@ -12,14 +12,8 @@
  */
 import { buildApp } from './app.ts'
 
-const url = process.env.DATABASE_URL
-if (!url) {
-  console.error('DATABASE_URL is missing, such as postgresql://user:password@localhost/notes')
-  process.exit(1)
-}
-
 const tokens = new Map([['red-token', 'red'], ['blue-token', 'blue']])
-const app = buildApp({ database: { url }, tokens, logger: { level: 'warn' } })
+const app = buildApp({ database: { url: process.env.DATABASE_URL }, tokens, logger: { level: 'warn' } })
 
 try {
   const address = await app.listen({ port: Number(process.env.PORT || 3000) })

@@ -1,6 +1,5 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
-// in a project of one's own: from 'fastify-context-orm'
-import { em, runInContext } from '../../index.ts'
+import { em, runInContext } from 'fastify-context-orm'
 import { TENANT_VARIABLE } from './entities.ts'
 import { TENANT_ROLE } from './tenant-role.ts'
 

@@ -1,7 +1,6 @@
 import { raw } from '@mikro-orm/core'
 import Fastify, { type FastifyInstance } from 'fastify'
-// in a project of one's own: from 'fastify-context-orm'
-import contextOrm, { em, type ContextOrmOptions } from '../../index.ts'
+import contextOrm, { em, type ContextOrmOptions } from 'fastify-context-orm'
 import { Book } from './database.ts'
 
 export function buildApp ({ orm }: Pick<ContextOrmOptions, 'orm'>): FastifyInstance {

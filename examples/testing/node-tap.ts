@@ -1,7 +1,6 @@
 /** `tap --disable-coverage node-tap.ts`, on the PostgreSQL that TEST_DATABASE_URL names. `.taprc` is beside this file. */
 import t from 'tap'
-// in a project of one's own: from 'fastify-context-orm/testing'
-import { allowSandboxes, createSandbox } from '../../testing.ts'
+import { allowSandboxes, createSandbox } from 'fastify-context-orm/testing'
 import { buildApp } from './app.ts'
 import { Book, openDatabase } from './database.ts'
 

@@ -1,8 +1,7 @@
 /** `node --test node-test.ts`, on the PostgreSQL that TEST_DATABASE_URL names. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-// in a project of one's own: from 'fastify-context-orm/testing'
-import { allowSandboxes, createSandbox } from '../../testing.ts'
+import { allowSandboxes, createSandbox } from 'fastify-context-orm/testing'
 import { buildApp } from './app.ts'
 import { Book, openDatabase } from './database.ts'
 

@@ -1,6 +1,5 @@
 import type { MikroORM } from '@mikro-orm/postgresql'
-// in a project of one's own: from 'fastify-context-orm'
-import { runInContext } from '../../index.ts'
+import { runInContext } from 'fastify-context-orm'
 import type { ClaimedJob } from './entities.ts'
 import { completeJob, giveUpJob, retryJob } from './queue.ts'
 

@@ -2,10 +2,9 @@
  * A queue of jobs in a table, and workers that share it, in this process and in others: what a job does and that it is
  * done is one commit. This one restocks the books that it is told to, and goes on until Ctrl-C:
  *
- * `DATABASE_URL=postgresql://user:password@localhost/bookshop node examples/worker/main.ts Emma Persuasion`
+ * `DATABASE_URL=postgresql://user:password@localhost/bookshop npm run example -- worker Emma Persuasion`
  */
-// in a project of one's own: from 'fastify-context-orm'
-import { runInContext } from '../../index.ts'
+import { runInContext } from 'fastify-context-orm'
 import { openDatabase } from './database.ts'
 import { enqueue } from './queue.ts'
 import { restock, type Restock } from './restock.ts'

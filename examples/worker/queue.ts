@@ -1,6 +1,5 @@
 import { LockMode, type EntityData, type InferEntity } from '@mikro-orm/core'
-// in a project of one's own: from 'fastify-context-orm'
-import { em } from '../../index.ts'
+import { em } from 'fastify-context-orm'
 import { Job, type ClaimedJob } from './entities.ts'
 
 /** Part of the context that it is called in: a request that is rolled back has put no job into the queue. */

@@ -1,5 +1,4 @@
-// in a project of one's own: from 'fastify-context-orm'
-import { afterCommit, em } from '../../index.ts'
+import { afterCommit, em } from 'fastify-context-orm'
 import { Book } from './entities.ts'
 
 export interface Restock {

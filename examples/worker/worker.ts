@@ -1,6 +1,5 @@
 import type { MikroORM } from '@mikro-orm/postgresql'
-// in a project of one's own: from 'fastify-context-orm'
-import { runInContext } from '../../index.ts'
+import { runInContext } from 'fastify-context-orm'
 import { attemptJob, type AttemptOptions, type Handler } from './attempt.ts'
 import { pause } from './pause.ts'
 import { claimJob } from './queue.ts'

@@ -1,7 +1,6 @@
 /** `vitest run`, on the PostgreSQL that TEST_DATABASE_URL names. */
 import { afterAll, beforeAll, test as base } from 'vitest'
-// in a project of one's own: from 'fastify-context-orm/testing'
-import { allowSandboxes, createSandbox, type TestSandbox } from '../../../testing.ts'
+import { allowSandboxes, createSandbox, type TestSandbox } from 'fastify-context-orm/testing'
 import { buildApp } from '../app.ts'
 import { Book, openDatabase } from '../database.ts'
 
