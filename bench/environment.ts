@@ -1,13 +1,15 @@
-import type { Postgres } from './postgres.ts'
+import type { Database } from './database.ts'
 import type { Progress } from './progress.ts'
 import type { Result } from './result.ts'
 
 /** What a benchmark works with. */
 export interface Bench {
-  postgres: Postgres
+  database: Database
   rounds: number
   /** How long each variant is driven in each round. */
   seconds: number
+  /** How many of each are started where processes are what is measured. */
+  processes: number
   /** A folder for CPU profiles of the servers. */
   profiles?: string
   progress: Pick<Progress, 'start' | 'step'>

@@ -1,7 +1,7 @@
 import type { Load } from './driver.ts'
 import type { Bench } from './environment.ts'
 import { lines } from './plots.ts'
-import { median, ratioOf, type Ratio } from './ratios.ts'
+import { median, ratioOf, showRatio, type Ratio } from './ratios.ts'
 import type { Result } from './result.ts'
 import { countSteps, measureInTurn, type Sample } from './rounds.ts'
 import type { VariantName } from './variants/variants.ts'
@@ -20,6 +20,7 @@ interface Step extends Ratio {
   size: number
   recipe: number
   plugin: number
+  p99Ms: { recipe: number, plugin: number, ratio: Ratio }
 }
 
 const VARIANTS: VariantName[] = ['recipe', "'on-write'"]
@@ -34,17 +35,19 @@ export async function measureGrowth (bench: Bench, { title, unit, sizes, load, a
   bench.progress.start(title, countSteps(bench, race))
   const samples = await measureInTurn(bench, race)
   const steps = sizes.map((size, i): Step => {
-    const [recipe, plugin] = samples[i]!.map(cpu)
-    return { size, recipe: median(recipe!), plugin: median(plugin!), ...ratioOf(plugin!, recipe!) }
+    const [recipe, plugin] = samples[i]!.map(samples => figuresOf(samples, 'cpuMicroseconds'))
+    const [recipeMs, pluginMs] = samples[i]!.map(samples => figuresOf(samples, 'p99Ms'))
+    const p99Ms = { recipe: median(recipeMs!), plugin: median(pluginMs!), ratio: ratioOf(pluginMs!, recipeMs!) }
+    return { size, recipe: median(recipe!), plugin: median(plugin!), ...ratioOf(plugin!, recipe!), p99Ms }
   })
   const growth = steps.at(-1)!.median / steps[0]!.median
   return {
     title,
     table: [
-      [unit, 'CPU µs per request: recipe', "'on-write'", 'ratio', `${added.label}: added µs`],
-      ...steps.map(({ size, recipe, plugin, median, min, max }) => [
-        String(size), recipe.toFixed(0), plugin.toFixed(0), `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`,
-        ((plugin - recipe) / added.count(size)).toFixed(1)
+      [unit, 'CPU µs per request: recipe', "'on-write'", 'ratio', `${added.label}: added µs`, 'p99 ms: recipe', "'on-write'", 'ratio'],
+      ...steps.map(({ size, recipe, plugin, p99Ms, ...ratio }) => [
+        String(size), recipe.toFixed(0), plugin.toFixed(0), showRatio(ratio), ((plugin - recipe) / added.count(size)).toFixed(1),
+        p99Ms.recipe.toFixed(2), p99Ms.plugin.toFixed(2), showRatio(p99Ms.ratio)
       ])
     ],
     goals: [{
@@ -57,6 +60,6 @@ export async function measureGrowth (bench: Bench, { title, unit, sizes, load, a
   }
 }
 
-function cpu (samples: Sample[]): number[] {
-  return samples.map(sample => sample.cpuMicroseconds)
+function figuresOf (samples: Sample[], figure: 'cpuMicroseconds' | 'p99Ms'): number[] {
+  return samples.map(sample => sample[figure])
 }

@@ -1,13 +1,15 @@
-import type { Pool, PoolClient } from 'pg'
+import type { EventEmitter } from 'node:events'
 
 /** How long connections are out of their pool, whoever has taken them. */
 export class HeldConnections {
-  readonly #since = new Map<PoolClient, number>()
+  readonly #since = new Map<object, number>()
   #ms = 0
 
-  watch (pool: Pool): void {
+  /** A pool of pg's or mysql2's. */
+  watch (pool: EventEmitter): void {
     pool.on('acquire', client => { this.#since.set(client, performance.now()) })
-    pool.on('release', (_error, client) => {
+    pool.on('release', (...args) => {
+      const client: object = args.at(-1)
       const since = this.#since.get(client)
       if (since === undefined) return
       this.#ms += performance.now() - since

@@ -7,17 +7,18 @@ export interface Machine {
   processor: string
   cores: number
   node: string
-  postgresql: string
+  /** Such as `PostgreSQL 18.4`. */
+  database: string
   fastify: string
   mikroOrm: string
 }
 
-export async function describeMachine (postgresql: string): Promise<Machine> {
+export async function describeMachine (database: string): Promise<Machine> {
   return {
     processor: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     node: process.versions.node,
-    postgresql,
+    database,
     fastify: await versionOf('fastify'),
     mikroOrm: await versionOf('@mikro-orm/core')
   }

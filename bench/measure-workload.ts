@@ -1,6 +1,6 @@
 import type { Bench } from './environment.ts'
 import { checkRatio, checkStatements, showStatements } from './goals.ts'
-import { median, ratioOf } from './ratios.ts'
+import { median, ratioOf, showRatio } from './ratios.ts'
 import type { Result } from './result.ts'
 import { countSteps, measureInTurn, type Sample } from './rounds.ts'
 import type { VariantName } from './variants/variants.ts'
@@ -26,8 +26,7 @@ export async function measureWorkload (bench: Bench, { title, load, pool, varian
 function row (variant: VariantName, samples: Sample[], recipe: Sample[]): string[] {
   const of = (figure: Figure, digits: number): string => median(samples.map(sample => sample[figure])).toFixed(digits)
   const ratio = (figure: Figure): string => {
-    const { median, min, max } = ratioOf(samples.map(sample => sample[figure]), recipe.map(sample => sample[figure]))
-    return samples === recipe ? '' : `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`
+    return samples === recipe ? '' : showRatio(ratioOf(samples.map(sample => sample[figure]), recipe.map(sample => sample[figure])))
   }
   return [
     variant, of('rate', 0), ratio('rate'), of('cpuMicroseconds', 0), ratio('cpuMicroseconds'),

@@ -58,16 +58,16 @@ export async function measureMemory (bench: Bench): Promise<Result> {
 }
 
 async function measureServer ({ progress }: Bench, server: ServerProcess): Promise<Figures> {
-  const hasDatabase = server.variant !== 'floor'
-  progress.step(`${server.variant}, open contexts`)
+  const hasDatabase = server.name !== 'floor'
+  progress.step(`${server.name}, open contexts`)
   const open = await bytesPerOpenContext(server, OPEN_CONTEXTS)
-  progress.step(`${server.variant}, past contexts`)
+  progress.step(`${server.name}, past contexts`)
   const past = await bytesPerPastContext(server, '/nothing', PAST_CONTEXTS)
-  progress.step(`${server.variant}, past contexts with a database`)
+  progress.step(`${server.name}, past contexts with a database`)
   const pastWithDatabase = hasDatabase ? await bytesPerPastContext(server, '/book', PAST_CONTEXTS_WITH_DATABASE) : undefined
-  progress.step(`${server.variant}, timers`)
+  progress.step(`${server.name}, timers`)
   const timer = await bytesPerPastContext(server, '/timer', TIMERS)
-  progress.step(`${server.variant}, timers with a database`)
+  progress.step(`${server.name}, timers with a database`)
   const timerWithDatabase = hasDatabase ? await bytesPerPastContext(server, '/timer/loan', TIMERS) : undefined
   return { open, past, pastWithDatabase, timer, timerWithDatabase, kept: await countKept(server, hasDatabase) }
 }

@@ -1,7 +1,9 @@
+import type { EngineName } from './database.ts'
 import type { VariantName } from './variants/variants.ts'
 
 export interface ServerOptions {
   variant: VariantName
+  engine: EngineName
   databaseUrl: string
   /** Connections in the pool. */
   pool: number

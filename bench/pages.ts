@@ -4,7 +4,7 @@ import type { Goal } from './result.ts'
 import { median, ratioOf } from './ratios.ts'
 import type { Result } from './result.ts'
 import type { Kept } from './results.ts'
-import { WITH_DATABASE } from './variants/variants.ts'
+import { TO_THE_LIMIT } from './variants/variants.ts'
 import { workloads } from './workloads.ts'
 
 /** For a page and for a terminal alike. */
@@ -16,24 +16,25 @@ function showGoal ({ goal, measured, isReached }: Goal): string {
   return `- ${isReached ? 'reached' : '**missed**'}: ${goal}: ${measured}`
 }
 
-/** Writes what was last measured into this folder's page and that of the project, between their comments. */
+/** Writes what was last measured into this folder's page and that of the docs, between their comments. */
 export async function writePages (all: Kept[]): Promise<void> {
   await replace(new URL('README.md', import.meta.url), all.map(showKept).join('\n\n'))
-  await replace(new URL('../README.md', import.meta.url), overview(all))
+  await replace(new URL('../docs/performance.md', import.meta.url), overview(all))
 }
 
 function showKept (kept: Kept): string {
-  const { name, date, rounds, seconds, machine } = kept
-  const where = `\`npm run bench -- ${name}\` on ${date}: ${rounds} rounds of ${seconds} s, on ${machine.cores} cores (${machine.processor}), Node ${machine.node}, Fastify ${machine.fastify}, MikroORM ${machine.mikroOrm}, PostgreSQL ${machine.postgresql}`
-  return `${showResult(kept)}\n\n${where}.`
+  const { name, engine, date, rounds, seconds, machine } = kept
+  const where = `\`npm run bench -- ${name}${engine === undefined ? '' : ` --engine ${engine}`}\` on ${date}: ${rounds} rounds of ${seconds} s, on ${machine.cores} cores (${machine.processor}), Node ${machine.node}, Fastify ${machine.fastify}, MikroORM ${machine.mikroOrm}, ${machine.database}`
+  return `${showResult(engine === undefined ? kept : { ...kept, title: `${kept.title}: ${machine.database}` })}\n\n${where}.`
 }
 
-/** Requests per second of the variants, as a part of the recipe's. */
+/** Requests per second of the variants on PostgreSQL, as a part of the recipe's. */
 function overview (all: Kept[]): string {
-  const others = WITH_DATABASE.filter(name => name !== 'recipe')
-  const rows = all.filter(({ name }) => name in workloads).map(({ title, data }) => {
-    const rates = (name: string): number[] => (data as Record<string, { rate: number[] }>)[name]!.rate
-    return [title, median(rates('recipe')).toFixed(0), ...others.map(name => ratioOf(rates(name), rates('recipe')).median.toFixed(2))]
+  const kept = all.filter(({ name, engine }) => engine === undefined && name in workloads).map(({ title, data }) => ({ title, variants: data as Record<string, { rate: number[] }> }))
+  const others = TO_THE_LIMIT.filter(name => name !== 'recipe' && kept.some(({ variants }) => name in variants))
+  const rows = kept.map(({ title, variants }) => {
+    const { rate: recipe } = variants.recipe!
+    return [title, median(recipe).toFixed(0), ...others.map(name => name in variants ? ratioOf(variants[name]!.rate, recipe).median.toFixed(2) : '')]
   })
   return toMarkdown([['requests per second', 'recipe', ...others.map(name => `${name}, to the recipe`)], ...rows])
 }

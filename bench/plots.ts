@@ -3,14 +3,12 @@ import * as vega from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import { ratioOf, type Ratio } from './ratios.ts'
 import { RESULTS, type Kept } from './results.ts'
-import { WITH_DATABASE } from './variants/variants.ts'
-import { workloads } from './workloads.ts'
 
 const BASE = {
   $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
   background: 'white',
   padding: 10,
-  config: { font: 'sans-serif', axis: { grid: true, labelLimit: 240, titleFontWeight: 'normal' }, title: { fontWeight: 'normal', anchor: 'start' }, header: { labelFontSize: 12 } }
+  config: { font: 'sans-serif', axis: { grid: true, labelLimit: 240, titleFontWeight: 'normal' }, title: { fontWeight: 'normal', anchor: 'start' }, header: { labelFontSize: 12 }, view: { stroke: null } }
 } as const
 
 const BLUE = '#1f5fa8'
@@ -18,35 +16,56 @@ const GREY = '#8a8a8a'
 
 export async function writePlot (name: string, spec: TopLevelSpec): Promise<void> {
   const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' })
-  await writeFile(new URL(`${name}.svg`, RESULTS), `${await view.toSVG()}\n`)
+  const svg = await view.toSVG()
+  await writeFile(new URL(`${name}.svg`, RESULTS), `${svg.replace(/<svg[^>]*>/, start => start + DARK)}\n`)
   view.finalize()
 }
 
-/** Requests per second of all variants in all workloads that have been measured: medians, with the smallest and the largest. */
+/** The picture of the README: what one meets most, of all that has been measured. */
+const SHOWN: Record<string, string> = {
+  'no-database': 'No database',
+  read: 'Read one row',
+  insert: 'Insert one row',
+  wait: 'Read, wait 40 ms, write'
+}
+
+const VARIANTS: Record<string, string> = {
+  recipe: "MikroORM's recipe", 'transaction per request': 'A transaction per request', "'on-write'": 'This plugin'
+}
+
+/** Requests per second of three variants in four workloads, as a part of the recipe's. It is drawn for 400 pixels. */
 export function overviewPlot (all: Kept[]): TopLevelSpec {
-  const others = WITH_DATABASE.filter(name => name !== 'recipe')
-  const values = all.filter(({ name }) => name in workloads).flatMap(({ title, data }) => {
-    const rates = data as Record<string, { rate: number[] }>
-    return others.map(variant => ({ workload: title, variant, ...ratioOf(rates[variant]!.rate, rates.recipe!.rate) }))
+  const measured = new Map(all.filter(({ engine }) => engine === undefined).map(({ name, data }) => [name, data as Record<string, { rate: number[] }>]))
+  const values = Object.entries(SHOWN).filter(([name]) => measured.has(name)).flatMap(([name, workload]) => {
+    const rates = measured.get(name)!
+    return Object.entries(VARIANTS).map(([variant, label]) => {
+      const rate = variant === 'recipe' ? 1 : ratioOf(rates[variant]!.rate, rates.recipe!.rate).median
+      return { workload, variant: label, rate, shown: rate.toFixed(2) }
+    })
   })
-  const colour = { condition: { test: "datum.variant === 'transaction per request'", value: GREY }, value: BLUE }
-  const y = { field: 'variant', type: 'nominal', sort: null, title: null } as const
+  const variants = Object.values(VARIANTS)
+  const y = { field: 'variant', type: 'nominal', sort: variants, axis: null, scale: { paddingInner: 0.15 } } as const
+  const most = Math.max(...values.map(({ rate }) => rate))
+  const x = { field: 'rate', type: 'quantitative' as const, axis: null, scale: { domain: [0, most * 1.12] } }
   return {
     ...BASE,
-    title: "Requests per second, of the recipe's (line): further to the right is better",
+    title: { text: 'Requests per second', subtitle: "as a part of those of MikroORM's recipe", fontSize: 15, subtitleFontSize: 13, fontWeight: 'bold' },
     data: { values },
-    facet: { row: { field: 'workload', type: 'nominal', sort: values.map(({ workload }) => workload), title: null, header: { labelAngle: 0, labelAlign: 'left', labelLimit: 700, labelOrient: 'top', labelAnchor: 'start' } } },
-    spacing: 8,
+    facet: { row: { field: 'workload', type: 'nominal', sort: Object.values(SHOWN), title: null, header: { labelAngle: 0, labelAlign: 'left', labelOrient: 'top', labelAnchor: 'start', labelFontSize: 14, labelPadding: 0, labelBaseline: 'bottom' } } },
+    spacing: 6,
     spec: {
-      width: 520,
+      width: 366,
+      height: { step: 18 },
       layer: [
-        { mark: { type: 'rule', color: '#444', strokeDash: [4, 3] }, encoding: { x: { datum: 1, type: 'quantitative' } } },
-        { mark: { type: 'rule', strokeWidth: 2 }, encoding: { y, color: colour, x: { field: 'min', type: 'quantitative', scale: { type: 'log' }, title: null }, x2: { field: 'max' } } },
-        { mark: { type: 'point', filled: true, size: 60, opacity: 1 }, encoding: { y, color: colour, x: { field: 'median', type: 'quantitative' } } }
+        { mark: 'bar', encoding: { x, y, color: { field: 'variant', type: 'nominal', sort: variants, scale: { domain: variants, range: [GREY, '#c28a3a', BLUE] }, legend: { title: null, orient: 'bottom', direction: 'vertical', labelFontSize: 14, labelLimit: 300, symbolType: 'square', symbolSize: 150 } } } },
+        { mark: { type: 'text', align: 'left', dx: 4, fontSize: 13 }, encoding: { x, y, text: { field: 'shown' } } }
       ]
     }
   }
 }
+
+/** The colours of the picture on a dark page. */
+const DARK = `<style>@media (prefers-color-scheme:dark){svg>rect{fill:#1b1b1f}text{fill:#e0e0e0}[fill="${BLUE}"]{fill:#5b9be0}[stroke="${BLUE}"]{stroke:#5b9be0}[stroke="#444"]{stroke:#aaa}}</style>`
 
 /** The plugin's CPU per request, of the recipe's, with more and more of something. */
 export function lines ({ title, unit, steps }: { title: string, unit: string, steps: (Ratio & { size: number })[] }): TopLevelSpec {

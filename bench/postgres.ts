@@ -1,41 +1,35 @@
-import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { startPostgres, type PostgresServer } from '../test/support/postgres-server.ts'
-
-/** How often each kind of statement was run, by its first word: `{ begin: 1, insert: 1, commit: 1 }`. */
-export type Statements = Record<string, number>
+import { createDatabase } from './create-database.ts'
+import type { Database, Statements } from './database.ts'
 
 /** A PostgreSQL that counts statements. */
-export class Postgres {
+export class Postgres implements Database {
+  readonly engine = 'postgresql'
+  readonly description: string
   readonly #server: PostgresServer
   readonly #admin: pg.Client
-  readonly version: string
 
   private constructor (server: PostgresServer, admin: pg.Client, version: string) {
     this.#server = server
     this.#admin = admin
-    this.version = version
+    this.description = `PostgreSQL ${version}`
   }
 
   static async start (): Promise<Postgres> {
     const server = await startPostgres(['shared_preload_libraries=pg_stat_statements'])
     const admin = new pg.Client({ connectionString: server.url })
+    admin.on('error', () => {}) // after Ctrl-C, the server ends first
     await admin.connect()
     await admin.query('create extension pg_stat_statements')
     const { rows: [{ version }] } = await admin.query("select current_setting('server_version') as version")
     return new Postgres(server, admin, version)
   }
 
-  /** The URL of a new, empty database. */
-  async createDatabase (): Promise<string> {
-    const url = new URL(this.#server.url)
-    const name = `bench_${randomUUID().slice(0, 8)}`
-    await this.#admin.query(`create database ${name}`)
-    url.pathname = `/${name}`
-    return url.href
+  createDatabase (): Promise<string> {
+    return createDatabase(this.#server.url, sql => this.#admin.query(sql))
   }
 
-  /** What has been run on that database, as the server saw it, since it was last asked. */
   async takeStatements (databaseUrl: string): Promise<Statements> {
     const { rows } = await this.#admin.query<{ kind: string, calls: number }>(`
       select lower(substring(query from '[a-zA-Z]+')) as kind, sum(calls)::int as calls from pg_stat_statements

@@ -10,6 +10,11 @@ export function ratioOf (numerators: number[], denominators: number[]): Ratio {
   return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) }
 }
 
+/** As `1.05 (0.93 to 1.19)`. */
+export function showRatio ({ median, min, max }: Ratio): string {
+  return `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`
+}
+
 export function median (numbers: number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1

@@ -1,6 +1,7 @@
+import type { Contender } from './contender.ts'
 import { drive, type Driven, type Load } from './driver.ts'
 import type { Bench } from './environment.ts'
-import type { Statements } from './postgres.ts'
+import type { Statements } from './database.ts'
 import type { ServerProcess } from './server-process.ts'
 import { assertSameReplies, withServers } from './servers.ts'
 import type { VariantName } from './variants/variants.ts'
@@ -22,26 +23,28 @@ export interface Sample extends Driven {
  * to less than half until everything has been compiled. V8 does so anew after some 15,000 requests, and that takes as many
  * again (Node 24). Slow loads are measured before that.
  */
-const WARM_UP = { seconds: 2, requests: 40_000, atMostSeconds: 12 }
+const WARM_UP = { seconds: 2, requests: 40_000, atMostSeconds: 12, steadySeconds: 1 }
 
 /**
  * Then all servers are started anew: of the same code, V8 makes a process that is a third slower now and then, and it
  * stays so for as long as the process lives.
  */
-const ROUNDS_PER_PROCESS = 4
+export const ROUNDS_PER_PROCESS = 4
 
 export interface Race {
-  variants: VariantName[]
+  variants: (VariantName | Contender)[]
   /** Connections in the pool of each server. */
   pool: number
   loads: Load[]
+  /** How many clients warm a server up. Default: as many as measure it. */
+  warmUpClients?: number
 }
 
 /**
  * The same load for all variants in turn, round after round, so that whatever else the machine does hits all alike; then
  * the next load. Gives the samples of each load and variant, in the order of the rounds.
  */
-export async function measureInTurn (bench: Bench, { variants, pool, loads }: Race): Promise<Sample[][][]> {
+export async function measureInTurn (bench: Bench, { variants, pool, loads, warmUpClients }: Race): Promise<Sample[][][]> {
   const samples: Sample[][][] = loads.map(() => variants.map(() => []))
   for (let left = bench.rounds; left > 0; left -= ROUNDS_PER_PROCESS) {
     await withServers(bench, variants, pool, async servers => {
@@ -49,12 +52,12 @@ export async function measureInTurn (bench: Bench, { variants, pool, loads }: Ra
       for (const [i, load] of loads.entries()) {
         const amounts: number[] = []
         for (const server of servers) {
-          bench.progress.step(`${server.variant} warms up`)
-          amounts.push(await warmUp(server, load, bench.seconds))
+          bench.progress.step(`${server.name} warms up`)
+          amounts.push(await warmUp(server, load, bench.seconds, warmUpClients))
         }
         for (let round = 0; round < Math.min(left, ROUNDS_PER_PROCESS); round++) {
           for (const [j, server] of servers.entries()) {
-            bench.progress.step(server.variant)
+            bench.progress.step(server.name)
             samples[i]![j]!.push(await measure(bench, server, load, amounts[j]!))
           }
         }
@@ -70,12 +73,12 @@ export function countSteps ({ rounds }: Bench, { variants, loads }: Race): numbe
 }
 
 /** Exactly so many requests, and what they took. */
-export async function measure ({ postgres }: Pick<Bench, 'postgres'>, server: ServerProcess, load: Load, amount: number): Promise<Sample> {
-  await postgres.takeStatements(server.databaseUrl)
+export async function measure ({ database }: Pick<Bench, 'database'>, server: ServerProcess, load: Load, amount: number): Promise<Sample> {
+  await database.takeStatements(server.databaseUrl)
   const before = await server.ask('usage')
   const driven = await drive(server.url, load, amount)
   const after = await server.ask('usage')
-  const statements = await postgres.takeStatements(server.databaseUrl)
+  const statements = await database.takeStatements(server.databaseUrl)
   const perRequest = (figure: 'cpuMicroseconds' | 'heldMs'): number => (after[figure] - before[figure]) / amount
   return {
     ...driven,
@@ -88,17 +91,28 @@ export async function measure ({ postgres }: Pick<Bench, 'postgres'>, server: Se
 }
 
 /** Resolves with how many requests the server answers in so many seconds, when it has been compiled. */
-async function warmUp (server: ServerProcess, load: Load, seconds: number): Promise<number> {
+export async function warmUp (server: ServerProcess, load: Load, seconds: number, clients: number = load.connections): Promise<number> {
+  let rate = await driveUntil(isWarm, server, { ...load, connections: clients })
+  if (clients !== load.connections) rate = await driveUntil(isSteady, server, load)
+  return Math.max(load.connections, Math.round(rate * seconds))
+}
+
+/** Resolves with the last requests per second. */
+async function driveUntil (isEnough: (elapsed: number, requests: number) => boolean, server: ServerProcess, load: Load): Promise<number> {
   let amount = load.connections
   let rate = 0
-  for (let elapsed = 0, requests = 0; !isWarm(elapsed, requests);) {
+  for (let elapsed = 0, requests = 0; !isEnough(elapsed, requests);) {
     const driven = await drive(server.url, load, amount)
     elapsed += driven.seconds
     requests += amount
     rate = amount / driven.seconds
     amount = Math.max(load.connections, Math.min(amount * 4, Math.round(rate)))
   }
-  return Math.max(load.connections, Math.round(rate * seconds))
+  return rate
+}
+
+function isSteady (elapsed: number): boolean {
+  return elapsed >= WARM_UP.steadySeconds
 }
 
 function isWarm (elapsed: number, requests: number): boolean {

@@ -1,7 +1,7 @@
-import { MikroORM } from '@mikro-orm/postgresql'
 import { createSandbox } from '../testing.ts'
 import type { Bench } from './environment.ts'
 import { showStatements } from './goals.ts'
+import { openOrm } from './open-orm.ts'
 import { median } from './ratios.ts'
 import type { Result } from './result.ts'
 
@@ -12,11 +12,11 @@ const TIMES = 300
 const ROUND_TRIPS = 2
 
 /** Making a sandbox and rolling it back, beside `BEGIN` and `ROLLBACK` by MikroORM, and a round trip. */
-export async function measureSandbox ({ postgres, rounds, progress }: Bench): Promise<Result> {
+export async function measureSandbox ({ database, rounds, progress }: Bench): Promise<Result> {
   const title = 'An empty test sandbox'
   progress.start(title, rounds + 1)
-  const clientUrl = await postgres.createDatabase()
-  const orm = await MikroORM.init({ clientUrl, entities: [], discovery: { warnWhenNoEntities: false }, pool: { min: 1, max: 1 } })
+  const clientUrl = await database.createDatabase()
+  const orm = await openOrm(database.engine, { clientUrl, entities: [], discovery: { warnWhenNoEntities: false }, pool: { min: 1, max: 1 } })
   const steps = {
     'a round trip': async () => { await orm.em.getConnection().execute('select 1') },
     'BEGIN and ROLLBACK': async () => {
@@ -32,9 +32,9 @@ export async function measureSandbox ({ postgres, rounds, progress }: Bench): Pr
   try {
     progress.step('warms up')
     for (const step of Object.values(steps)) await microseconds(step)
-    await postgres.takeStatements(clientUrl)
+    await database.takeStatements(clientUrl)
     await steps['a sandbox']()
-    const statements = showStatements(await postgres.takeStatements(clientUrl))
+    const statements = showStatements(await database.takeStatements(clientUrl))
 
     const taken: Record<string, number[]> = {}
     for (let round = 0; round < rounds; round++) {

@@ -1,30 +1,31 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { on, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { Contender } from './contender.ts'
 import type { Answers, Message, Question, ServerOptions } from './messages.ts'
-import type { VariantName } from './variants/variants.ts'
 
-/** The server of a variant, as its parent sees it. */
+/** The server of a contender, as its parent sees it. */
 export class ServerProcess {
-  readonly variant: VariantName
+  readonly name: string
   readonly databaseUrl: string
   readonly url: string
   readonly #child: ChildProcess
 
-  private constructor (child: ChildProcess, { variant, databaseUrl }: ServerOptions, url: string) {
+  private constructor (child: ChildProcess, name: string, databaseUrl: string, url: string) {
     this.#child = child
-    this.variant = variant
+    this.name = name
     this.databaseUrl = databaseUrl
     this.url = url
   }
 
   /** Of a `profiles` folder, each server writes a CPU profile into it when it stops. */
-  static async start (options: ServerOptions, profiles?: string): Promise<ServerProcess> {
-    const path = fileURLToPath(new URL('server.ts', import.meta.url))
-    const name = `${options.variant.replaceAll(/[^a-z -]/g, '').replaceAll(' ', '-')}-${Date.now()}.cpuprofile`
-    const profiling = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}`]
+  static async start ({ name, variant, folder = new URL('.', import.meta.url) }: Contender, settings: Omit<ServerOptions, 'variant'>, profiles?: string): Promise<ServerProcess> {
+    const path = fileURLToPath(new URL('server.ts', folder))
+    const profile = `${name.replaceAll(/[^a-z -]/g, '').replaceAll(' ', '-')}-${Date.now()}.cpuprofile`
+    const profiling = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${profile}`]
+    const options: ServerOptions = { ...settings, variant }
     const child = fork(path, [JSON.stringify(options)], { execArgv: ['--expose-gc', ...profiling] })
-    return new ServerProcess(child, options, await next(child, 'listening') as string)
+    return new ServerProcess(child, name, settings.databaseUrl, await next(child, 'listening') as string)
   }
 
   async ask<Q extends Question> (question: Q): Promise<Answers[Q]> {

@@ -1,5 +1,4 @@
 /** One variant, in a process of its own. All of them load the same modules, and differ in nothing but their hooks. */
-import { MikroORM } from '@mikro-orm/postgresql'
 import Fastify from 'fastify'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { declareWorkloads } from './app.ts'
@@ -7,23 +6,30 @@ import { Book, BOOKS, Loan } from './entities.ts'
 import { Gate } from './gate.ts'
 import { HeldConnections } from './held-connections.ts'
 import type { Answers, Message, Question, ServerOptions } from './messages.ts'
+import { openOrm, poolOf } from './open-orm.ts'
 import { variants } from './variants/variants.ts'
 
-const { variant, databaseUrl, pool }: ServerOptions = JSON.parse(process.argv[2]!)
+const { variant, engine, databaseUrl, pool }: ServerOptions = JSON.parse(process.argv[2]!)
+
+/**
+ * A server that has waited for its turn finds its connections still there. mysql2 3.24 keeps them if it is told nothing; with an
+ * idle timeout and MikroORM's `maxIdle` of 0, it closes them every second.
+ */
+const IDLE_TIMEOUTS = { postgresql: { idleTimeoutMillis: 3_600_000 }, mariadb: {} }
 
 const held = new HeldConnections()
-const orm = await MikroORM.init({
+const orm = await openOrm(engine, {
   entities: [Book, Loan],
   clientUrl: databaseUrl,
-  pool: { min: 0, max: pool, idleTimeoutMillis: 3_600_000 }, // who has waited for his turn finds his connections still there
-  driverOptions: { onPoolCreated: held.watch.bind(held) }
+  pool: { min: 0, max: pool, ...IDLE_TIMEOUTS[engine] }
 })
-await orm.schema.refresh()
-await orm.em.fork().insertMany(Book, Array.from({ length: BOOKS }, (_, i) => ({ id: i + 1, title: `Book ${i + 1}`, stock: 3 })))
+held.watch(await poolOf(orm))
 
 const app = Fastify()
 const gate = new Gate()
-const em = await variants[variant](app, orm)
+const em = await variants[variant](app, orm, engine)
+await orm.schema.refresh() // now that the variant may have added an entity
+await orm.em.fork().insertMany(Book, Array.from({ length: BOOKS }, (_, i) => ({ id: i + 1, title: `Book ${i + 1}`, stock: 3 })))
 declareWorkloads(app, em)
 gate.declareRoutes(app, em)
 const url = await app.listen({ host: '127.0.0.1', port: 0, backlog: 4096 })

@@ -1,4 +1,4 @@
-import type { EntityManager } from '@mikro-orm/postgresql'
+import type { EntityManager } from '@mikro-orm/core'
 import contextOrm, { em, type TransactionMode } from '../../index.ts'
 import type { Variant } from './variant.ts'
 

@@ -1,4 +1,4 @@
-import { RequestContext } from '@mikro-orm/postgresql'
+import { RequestContext } from '@mikro-orm/core'
 import type { Variant } from './variant.ts'
 
 /** As MikroORM's documentation has it. Errors are flushed as well: it has no rollback. */

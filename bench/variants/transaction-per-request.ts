@@ -1,4 +1,4 @@
-import { RequestContext } from '@mikro-orm/postgresql'
+import { RequestContext } from '@mikro-orm/core'
 import type { Variant } from './variant.ts'
 
 /** All or nothing for every request, at the price of a connection for all of its time. */
