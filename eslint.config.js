@@ -1,3 +1,8 @@
 import neostandard from 'neostandard'
 
-export default neostandard({ ts: true, ignores: ['dist/', '.tap/'] })
+const BROWSER = ['Blob', 'EventSource', 'URL', 'addEventListener', 'document', 'fetch', 'history', 'location', 'open', 'requestAnimationFrame']
+
+export default [
+  ...neostandard({ ts: true, ignores: ['dist/', '.tap/', 'docs/.vitepress/cache/', 'docs/.vitepress/dist/'] }),
+  { files: ['lib/extensions/inspector/page/*.js'], languageOptions: { globals: Object.fromEntries(BROWSER.map(name => [name, 'readonly'])) } }
+]
