@@ -148,10 +148,8 @@ const deferredKyselyFor = subclassOfKysely((Base): DeferredKyselyClass => class 
 class RoutedConnection implements DatabaseConnection {
   readonly #transaction: DeferredTransaction
   readonly #part: Savepoint
+  /** What the statement runs on, while it does. */
   #chosen: DatabaseConnection | undefined
-  /** Has the database told to cancel what runs. */
-  #cancel: (() => Promise<void>) | undefined
-  #cancelled: Promise<unknown> | undefined
   #giveUp: ((error: unknown) => void) | undefined
 
   constructor (transaction: DeferredTransaction, part: Savepoint) {
@@ -160,21 +158,19 @@ class RoutedConnection implements DatabaseConnection {
   }
 
   executeQuery (query: Query, options?: QueryOptions): Promise<Result> {
-    return this.#transaction.execute(query, this.#part, options, async (connection, replica) => {
-      if (options?.signal === undefined) return await connection.executeQuery(query, options)
+    return this.#transaction.execute(query, this.#part, options, async connection => {
+      const signal = options?.signal
+      if (signal === undefined) return await connection.executeQuery(query, options)
       this.#chosen = connection
       const { promise: killed, reject } = Promise.withResolvers<never>()
       this.#giveUp = reject
       killed.catch(() => {})
-      await connection.collectSessionInfo?.()
-      const statement = Promise.race([connection.executeQuery(query, options), killed])
-      const { driver } = replica ?? this.#transaction
-      this.#cancel = () => driver.cancel(connection, statement)
       try {
-        return await statement
+        await connection.collectSessionInfo?.()
+        signal.throwIfAborted() // it may have had to wait
+        return await Promise.race([connection.executeQuery(query, options), killed])
       } finally {
-        this.#cancel = undefined
-        await this.#cancelled // if that came late, it would hit the next statement on the connection
+        this.#chosen = undefined
       }
     })
   }
@@ -185,9 +181,7 @@ class RoutedConnection implements DatabaseConnection {
 
   /** Not on a connection of the pool that Kysely offers, for which it would wait as long as it takes. */
   async cancelQuery (): Promise<void> {
-    const telling = this.#cancel?.()
-    this.#cancelled = Promise.allSettled([telling])
-    await telling
+    if (this.#chosen !== undefined) this.#transaction.cancel(this.#chosen)
   }
 
   /** mysql2 3.24 gives no answer any more to what a connection was doing when it was destroyed, but refuses what comes after that. */

@@ -162,9 +162,9 @@ export class DeferredTransaction extends SerialTransaction {
     this.#refusesReads = !reads
   }
 
-  /** Cancels the statements that are running, where the database can. */
-  cancel (): void {
-    this.statements.cancel((connection, ended) => this.driver.cancel(connection, ended))
+  /** Cancels the statements that are running, or that on `only`, where the database can. */
+  cancel (only?: DatabaseConnection): void {
+    this.statements.cancel((connection, ended) => this.driver.cancel(connection, ended), only)
   }
 
   /** Ends the streams that are still open: nobody will read on. Resolves when that is done; `undefined` if there are none. */

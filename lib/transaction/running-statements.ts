@@ -45,12 +45,13 @@ export class RunningStatements {
   }
 
   /**
-   * Cancels them, where the database can, without waiting for it. Best effort: a statement that has ended meanwhile cannot
-   * be cancelled, and one on a dead connection need not.
+   * Cancels them, or that on `only`, where the database can, without waiting for it. Best effort: a statement that has ended
+   * meanwhile cannot be cancelled, and one on a dead connection need not.
    */
-  cancel (cancel: Driver['cancel']): void {
+  cancel (cancel: Driver['cancel'], only?: DatabaseConnection): void {
     for (const running of this.#running) {
       const { connection, replica, statement, cancelled } = running
+      if (only !== undefined && connection !== only) continue
       const tell = (): Promise<void> => replica === undefined ? cancel(connection, statement) : replica.driver.cancel(connection, statement)
       running.cancelled = Promise.allSettled([cancelled, tellUntilEnded(tell, statement)])
     }

@@ -34,6 +34,20 @@ async function withHeld ({ orm }: TestPool, held: string, hold: (send: () => voi
   }) as unknown as Orm
 }
 
+/** Ends the read that waits for `unlock`, sends what was to cancel it after that, and has `next` come in between: in which order they end. */
+async function endBeforeCancelled (database: TestPool, sent: Promise<() => void>, unlock: () => Promise<void>, next: () => Promise<unknown>): Promise<string[]> {
+  const send = await sent
+  const order: string[] = []
+  const read = next().then(() => { order.push('the next read') })
+  await unlock()
+  await untilNone(database, isBlocked)
+  for (let i = 0; i < 20; i++) await database.observe('select 1')
+  order.push('the cancellation')
+  send()
+  await read
+  return order
+}
+
 onMariadb('a cancellation that is on its way when a read ends does not hit what comes next on its connection', async (t, database) => {
   const held = Promise.withResolvers<() => void>()
   const orm = await withHeld(database, 'kill query ', held.resolve)
@@ -44,15 +58,8 @@ onMariadb('a cancellation that is on its way when a read ends does not hit what 
   const read = t.rejects(runInContext({ orm, signal: aborted.signal }, () => em().count(Book)), { message: 'enough' })
   await untilOne(database, isBlocked)
   aborted.abort(new Error('enough'))
-  const send = await held.promise
-  const order: string[] = []
-  const next = runInContext({ orm }, () => em().count(Book)).then(() => { order.push('the next read') })
-  await unlock()
-  await untilNone(database, isBlocked)
-  for (let i = 0; i < 20; i++) await database.observe('select 1')
-  order.push('the cancellation')
-  send()
-  await Promise.all([read, next])
+  const order = await endBeforeCancelled(database, held.promise, unlock, () => runInContext({ orm }, () => em().count(Book)))
+  await read
   t.strictSame(order, ['the cancellation', 'the next read'])
 })
 
@@ -60,23 +67,16 @@ onMariadb('nor does that of a signal which a statement has of its own', async (t
   const held = Promise.withResolvers<() => void>()
   const orm = await withHeld(database, 'kill query ', held.resolve)
   t.teardown(() => orm.close())
-  const books = () => (em() as unknown as SqlEntityManager).getKysely<any>().selectFrom('book').selectAll()
   await runInContext({ orm, transaction: 'on-query' }, async () => {
     const unlock = await lockBooks(database)
     const aborted = new AbortController()
-    const read = t.rejects(books().execute({ signal: aborted.signal, inflightQueryAbortStrategy: 'cancel query' }), /enough/)
+    const books = (em() as unknown as SqlEntityManager).execute('select * from book', [], { signal: aborted.signal, inflightQueryAbortStrategy: 'cancel query' })
+    const read = t.rejects(books, { message: 'enough' })
     await untilOne(database, isBlocked)
     aborted.abort(new Error('enough'))
-    const send = await held.promise
-    const order: string[] = []
-    const next = em().count(Author).then(count => { order.push(`the next read found ${count}`) })
-    await unlock()
-    await untilNone(database, isBlocked)
-    for (let i = 0; i < 20; i++) await database.observe('select 1')
-    order.push('the cancellation')
-    send()
-    await Promise.all([read, next])
-    t.strictSame(order, ['the cancellation', 'the next read found 0'])
+    const order = await endBeforeCancelled(database, held.promise, unlock, () => em().count(Author))
+    await read
+    t.strictSame(order, ['the cancellation', 'the next read'])
   })
 })
 
@@ -98,24 +98,28 @@ onMariadb('where a cancellation has to wait for a connection of the pool, it doe
   t.equal(await runInContext({ orm }, () => em().count(Book)), 0)
 })
 
-onMariadb('a cancellation that overtakes its statement is sent again', async (t, database) => {
-  const held = Promise.withResolvers<() => void>()
-  let kills = 0
-  const orm = await withHeld(database, 'select sleep', held.resolve, (socket, packet) => {
-    if (!packet.includes('kill query ')) return
-    kills++
-    if (kills === 1) Promise.all([held.promise, once(socket, 'data')]).then(([send]) => send(), t.fail)
+for (const whose of ['its context', 'its own'] as const) {
+  onMariadb(`where a cancellation overtakes its statement, it is sent again: by a signal of ${whose}`, async (t, database) => {
+    const held = Promise.withResolvers<() => void>()
+    let kills = 0
+    const orm = await withHeld(database, 'select sleep', held.resolve, (socket, packet) => {
+      if (!packet.includes('kill query ')) return
+      kills++
+      if (kills === 1) Promise.all([held.promise, once(socket, 'data')]).then(([send]) => send(), t.fail)
+    })
+    t.teardown(() => orm.close())
+    const aborted = new AbortController()
+    const { signal } = aborted
+    const [context, own] = whose === 'its own' ? [{}, { signal, inflightQueryAbortStrategy: 'cancel query' as const }] : [{ signal }, {}]
+    const running = t.rejects(runInContext({ orm, ...context }, async () => {
+      await em().insert(Book, { title: 'Emma' })
+      await (em() as unknown as SqlEntityManager).execute(database.sleep(), [], own)
+    }), { message: 'enough' })
+    await held.promise
+    aborted.abort(new Error('enough'))
+    await running
+    t.ok(kills > 1, 'the first one came before the server knew of the statement')
+    await untilNone(database, isSleeping)
+    t.equal(await runInContext({ orm }, () => em().count(Book)), 0)
   })
-  t.teardown(() => orm.close())
-  const aborted = new AbortController()
-  const running = t.rejects(runInContext({ orm, signal: aborted.signal }, async () => {
-    await em().insert(Book, { title: 'Emma' })
-    await (em() as unknown as SqlEntityManager).execute(database.sleep())
-  }), { message: 'enough' })
-  await held.promise
-  aborted.abort(new Error('enough'))
-  await running
-  t.ok(kills > 1, 'the first one came before the server knew of the statement')
-  await untilNone(database, isSleeping)
-  t.equal(await runInContext({ orm }, () => em().count(Book)), 0)
-})
+}
