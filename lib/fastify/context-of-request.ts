@@ -7,6 +7,7 @@ import type { ContextDescription } from '../context/context-description.ts'
 import { FirstChunk } from './first-chunk.ts'
 import type { RouteSettings, TransactionOptions } from '../options/options.ts'
 import type { Route } from './routes.ts'
+import type { StreamedReply } from './streamed-reply.ts'
 import type { ContextEntityManager } from '../options/types.ts'
 
 export const CONTEXT: unique symbol = Symbol('fastify-context-orm.context')
@@ -39,6 +40,9 @@ export class ContextOfRequest extends Context {
 
   /** An error waits for its rollback, and will be answered then. */
   isAnsweringError = false
+
+  /** The reply that is being settled, if that is a stream. */
+  streamed: StreamedReply | undefined
 
   /** A reply has come to the onSend hooks, which say in headers what its payload is. */
   hasReachedOnSend = false

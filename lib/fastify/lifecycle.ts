@@ -139,7 +139,7 @@ function settleBeforeSend (request: FastifyRequest, reply: FastifyReply, payload
 /** Rolls back before any error handler runs, and lets the error go on. */
 function rollbackOnError (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, error: unknown, done: Done): Promise<void> | void {
   // a commit that is under way may succeed, and then nobody must be told that the request has failed
-  if (context.isReplying && context.ending !== undefined) return letTheFirstReplyStand(context, request, error)
+  if (context.isReplying && context.ending !== undefined) return failedLater(context, error) ?? letTheFirstReplyStand(context, request, error)
   if (context.hasCommitted && !reply.raw.headersSent) return breakCommittedReply(context, reply, error)
   if (context.attempts !== undefined && RetriedRequest.of(request)?.takes(context, error) === true) return never()
   if (context.hasReachedOnSend) dropPayloadHeaders(reply)
@@ -162,9 +162,10 @@ function endReadOrSettle (context: ContextOfRequest, request: FastifyRequest, re
 
 /** Resolves with what is to be sent instead of the payload, if it must be something else. */
 async function commitOrRollback (context: ContextOfRequest, request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
-  const streamed = StreamedReply.of(payload)
+  const streamed = context.streamed = StreamedReply.of(payload)
   try {
     await settle(context, request, reply, payload, streamed)
+    streamed?.assertWhole()
   } catch (error) {
     streamed?.discard()
     throw error
@@ -192,6 +193,13 @@ async function settle (context: ContextOfRequest, request: FastifyRequest, reply
   if (streamed !== undefined && reply.statusCode !== 204 && context.hasSomethingToCommit) await streamed.untilFirstChunk(context.awaitFirstChunk())
   await context.commit('reply')
   restoreStatus()
+}
+
+/** A `handlerTimeout` comes once, and a stream may go on for ever: it fails when it has been settled. */
+function failedLater (context: ContextOfRequest, error: unknown): Promise<never> | undefined {
+  if (context.streamed === undefined || (error as { code?: unknown }).code !== 'FST_ERR_HANDLER_TIMEOUT') return undefined
+  context.streamed.fail(error)
+  return never()
 }
 
 /** The client must not be told of a failure, and only of that, when what it has asked for is done. */

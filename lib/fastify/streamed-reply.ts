@@ -22,6 +22,10 @@ export class StreamedReply {
     return stream && new StreamedReply(stream)
   }
 
+  fail (error: unknown): void {
+    this.#failure ??= { error }
+  }
+
   /** Throws what it has failed with, if it has. */
   assertWhole (): void {
     if (this.#failure !== undefined) throw this.#failure.error
@@ -53,7 +57,7 @@ export class StreamedReply {
 
   /** Until Fastify does, which is after the commit: an `error` that nobody hears would end the process. */
   #listen (): void {
-    if (isNodeStream(this.#stream)) this.#stream.on('error', (error: unknown) => { this.#failure ??= { error } })
+    if (isNodeStream(this.#stream)) this.#stream.on('error', (error: unknown) => this.fail(error))
   }
 }
 

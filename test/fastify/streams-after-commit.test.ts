@@ -65,6 +65,38 @@ onEachDatabase('so does a handlerTimeout that is over by then', async (t, { orm,
   await assertNoStrayErrors()
 }, NEEDS_HANDLER_TIMEOUT)
 
+for (const [ending, status] of [['commit', 200], ['rollback', 404]] as const) {
+  onEachDatabase(`nor does a stream go on for ever whose handlerTimeout is over during the ${ending}`, async (t, { orm, titles, taken }) => {
+    const assertNoStrayErrors = watchStrayErrors(t)
+    let timedOut = Promise.withResolvers<void>()
+    orm.em.getEventManager().registerSubscriber({
+      beforeTransactionCommit: async () => await timedOut.promise,
+      beforeTransactionRollback: async () => await timedOut.promise
+    })
+    const servers = await startServers(t, { orm }, app => {
+      app.get('/', { handlerTimeout: 500 }, async (request, reply) => {
+        request.signal.addEventListener('abort', () => setImmediate(timedOut.resolve))
+        await em().insert(Book, { title: 'Emma' })
+        return reply.code(status).send(new PassThrough())
+      })
+    })
+    for (const { name, send, log } of servers) {
+      timedOut = Promise.withResolvers()
+      await orm.em.fork().nativeDelete(Book, {})
+      if (ending === 'commit') {
+        await t.rejects(send('/'), name)
+        t.match(log.splice(0), [{ level: 50, msg: 'GET /: the reply has failed after the commit, and its connection was broken', err: { code: 'FST_ERR_HANDLER_TIMEOUT' } }], name)
+        t.strictSame(await titles(), ['Emma'])
+      } else {
+        t.equal((await send('/')).status, 503, name)
+        t.strictSame(await titles(), [])
+      }
+    }
+    t.equal(taken(), 0)
+    await assertNoStrayErrors()
+  }, NEEDS_HANDLER_TIMEOUT)
+}
+
 onEachDatabase('where nothing was written, it is an error like any other', async (t, { orm }) => {
   const { get } = await startServer(t, { orm }, app => {
     const fail = (): Readable => {

@@ -4,7 +4,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { notAskedFor } from './asked-engines.ts'
 
 /** They measure, mix by chance, kill servers, or start programs: what takes more than ten seconds of a processor. */
-const SLOW = [/^examples\//, /^test\/(?:bench|bench\/parts|soak|model\/.*|simulation\/.*|drivers\/dead-servers|extensions\/(?:idempotency\/killed-servers|inspector\/page)|topologies\/.*)\.test/]
+const SLOW = [/^examples\//, /^test\/(?:bench|bench\/parts|soak|model\/.*|simulation\/.*|sql\/linear-time|drivers\/dead-servers|extensions\/(?:idempotency\/killed-servers|inspector\/page)|topologies\/.*)\.test/]
 
 /** They start servers of their own, or are about PostgreSQL as a whole. */
 const NEEDS_SERVER = [
