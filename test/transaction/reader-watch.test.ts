@@ -2,6 +2,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { ReaderWatch } from '../../lib/transaction/reader-watch.ts'
+import { until } from '../support/until.ts'
 
 function watchFor (warnMs: number, timeoutMs: number): { watch: ReaderWatch, calls: string[] } {
   const calls: string[] = []
@@ -13,7 +14,8 @@ t.test('what comes first is called first, and each once', async t => {
   for (const [warnMs, timeoutMs, expected] of [[20, Infinity, ['slow']], [20, 60, ['slow', 'timeout']], [60, 20, ['timeout']], [Infinity, 20, ['timeout']]] as const) {
     const { watch, calls } = watchFor(warnMs, timeoutMs)
     watch.startWaiting()
-    await setTimeout(200)
+    await until(() => calls.length === expected.length)
+    await setTimeout(100) // in which another would come
     t.strictSame(calls, expected)
     watch.release()
   }
