@@ -2,8 +2,9 @@
  * Runs the tests with servers of their own: PostgreSQL, and MariaDB where `mariadbd` is installed; or with those that
  * TEST_DATABASE_URL and TEST_MARIADB_URL name (whose users must be allowed to create databases). TEST_ENGINES names the engines
  * that tests run on, such as `postgresql,pglite`. `--quick` leaves out what is slow, `--sqlite` what needs a server, and `--fast` all
- * but what takes seconds. `--whole-matrix` fails at once where something would be skipped that is not installed. Of folders that are
- * given, everything is run. Other arguments go to tap: `npm test -- test/fastify/routes.test.ts`.
+ * but what takes seconds. `--whole-matrix` fails at once where something would be skipped that is not installed. `--stalls` stops
+ * the tests again and again, as a busy machine does: what relies on a moment fails. Of folders that are given, everything is run.
+ * Other arguments go to tap: `npm test -- test/fastify/routes.test.ts`.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -17,8 +18,8 @@ import { startPostgres } from './support/postgres-server.ts'
 import { bringTogether, selectFiles } from './support/test-files.ts'
 import { missingInMatrix } from './support/whole-matrix.ts'
 
-const FLAGS = ['--fast', '--quick', '--sqlite', '--whole-matrix'] as const
-const [fast, quick, sqlite, wholeMatrix] = FLAGS.map(flag => process.argv.includes(flag)) as [boolean, boolean, boolean, boolean]
+const FLAGS = ['--fast', '--quick', '--sqlite', '--whole-matrix', '--stalls'] as const
+const [fast, quick, sqlite, wholeMatrix, stalls] = FLAGS.map(flag => process.argv.includes(flag)) as [boolean, boolean, boolean, boolean, boolean]
 const isFolder = (arg: string): boolean => statSync(arg, { throwIfNoEntry: false })?.isDirectory() ?? false
 const given = process.argv.slice(2).filter(arg => !FLAGS.includes(arg as never))
 const folders = given.filter(isFolder)
@@ -37,7 +38,7 @@ if (wholeMatrix && missing.length > 0) {
   process.exit(1)
 }
 // full coverage is for all the tests together, on all engines
-if (fast || quick || sqlite) args.push(...args.includes('--disable-coverage') ? [] : ['--disable-coverage'])
+if (fast || quick || sqlite || stalls) args.push(...args.includes('--disable-coverage') ? [] : ['--disable-coverage'])
 else if (isChosen || folders.length > 0 || missing.length > 0 || process.env.TEST_ENGINES !== undefined) args.push('--allow-incomplete-coverage')
 
 const { TEST_DATABASE_URL: postgresUrl, TEST_MARIADB_URL: mariadbUrl } = process.env
@@ -54,7 +55,7 @@ const child = spawn(process.execPath, [tap, ...args], {
     ...needsServers ? {} : { TEST_WITHOUT_POSTGRES: '1' },
     TEST_MARIADB_URL: needsServers ? mariadbUrl ?? mariadb?.url : undefined,
     // the examples import the package by its name, and get its source
-    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} -C fastify-context-orm-development`,
+    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} -C fastify-context-orm-development${stalls ? ` --import ${import.meta.resolve('./support/stalls.ts')}` : ''}`,
     TEST_WITHOUT_MARIADB: needsServers ? 'needs TEST_MARIADB_URL, or mariadbd on the path' : 'needs MariaDB',
     // V8 counts no branches of what it has from the cache
     ...args.includes('--disable-coverage') ? { NODE_COMPILE_CACHE: join(tmpdir(), 'fastify-context-orm-compiled') } : {}
