@@ -1,7 +1,7 @@
 import { TransactionPropagation } from '@mikro-orm/core'
 import { mock } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { em, runInContext } from '../../index.ts'
+import { context, em, runInContext } from '../../index.ts'
 import { Book, onEachDatabase, onEachPool, onSqlite } from '../support/databases.ts'
 import { havingLittlePatience } from '../support/little-patience.ts'
 import { startServer } from '../support/server.ts'
@@ -136,7 +136,10 @@ onEachPool('a wait for what somebody unknown holds ends after 30 s', async (t, {
       await em().insert(Book, { title: 'outer' })
       const inner = runInContext({ name: 'inner' }, () => {
         asked.resolve()
-        return em().count(Book)
+        return em().insert(Book, { title: 'inner' }).catch(error => {
+          t.equal(context().isWaiting, false)
+          throw error
+        })
       })
       await inner
     })

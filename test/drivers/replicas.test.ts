@@ -2,7 +2,7 @@ import { MikroORM, SqliteDriver } from '@mikro-orm/sqlite'
 import { join } from 'node:path'
 import pg from 'pg'
 import t from 'tap'
-import { em, runInContext } from '../../index.ts'
+import { context, em, runInContext } from '../../index.ts'
 import { PositionTokens } from '../../lib/databases/position-tokens.ts'
 import { createSandbox } from '../../testing.ts'
 import { Author, Book, onEachPool, onMariadb, onPostgres, type Orm, type TestPool } from '../support/databases.ts'
@@ -49,6 +49,19 @@ onEachPool('what would begin or be read on a replica that is not there is done o
     await em().getConnection('write').execute('select 1')
     return await count().catch(count) // MikroORM itself sends it, and the heartbeat hears of it
   }), 0)
+})
+
+onEachPool('a replica on which a transaction cannot begin is told of once, and the wait for it is over', async (t, database) => {
+  const orm = await withDeadReplica(database)
+  const { get, log } = await startServer(t, { orm }, app => {
+    app.get('/', { config: { orm: { readOnly: true } } }, async () => {
+      await count()
+      return { isWaiting: context().isWaiting, state: context().state }
+    })
+  })
+  for (let i = 0; i < 2; i++) t.strictSame(await (await get('/')).json(), { isWaiting: false, state: 'held' })
+  t.match(log, [{ level: 40, msg: /the replica "gone" is left out for some seconds \(.*ECONNREFUSED/ }])
+  t.equal(log.length, 1)
 })
 
 onPostgres('a replica that does not say where it is, and answers, is read from', async (t, database) => {
