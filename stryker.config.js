@@ -23,7 +23,7 @@ const ROOMS = {
     runner: 'warm',
     mutate: ['lib/transaction/*.ts'],
     tests: [
-      'test/transaction/*.test.ts', 'test/mikro-orm/{beside-savepoints,nested-transactions,propagation,session-context,subscribers,locks}.test.ts', 'test/api/{commit,rollback,atomic,run-in-context}.test.ts',
+      'test/transaction/*.test.ts', 'test/mikro-orm/{beside-savepoints,nested-transactions,propagation,session-context,subscribers,locks}.test.ts', 'test/api/{commit,rollback,atomic,run-in-context,retries}.test.ts',
       'test/context/{events,competing-commits,failing-commit}.test.ts', 'test/simulation/*.test.ts', 'test/api/{abort-signals,retries-and-replicas}.test.ts',
       'test/drivers/{connection-waits,replicas,pg-transactions,mysql-transactions,mysql-implicit-commits}.test.ts'
     ]

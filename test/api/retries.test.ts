@@ -1,8 +1,12 @@
 import { IsolationLevel, OptimisticLockError, TransactionPropagation } from '@mikro-orm/core'
+import type { SqlEntityManager } from '@mikro-orm/sql'
 import { afterCommit, afterRollback, atomic, beforeCommit, commit, em, runInContext } from '../../index.ts'
 import { conflict } from '../support/conflict.ts'
 import { Author, Book, onEachDatabase, onEachPool, onPostgres, onSqlite } from '../support/databases.ts'
+import { delayCommits, isCommitting } from '../support/delayed-commits.ts'
+import { refuseCommits } from '../support/refused-commits.ts'
 import { collectSettled } from '../support/settled-events.ts'
+import { terminateWhen } from '../support/terminate.ts'
 
 const NOW = { delay: () => 0 }
 
@@ -249,4 +253,27 @@ onSqlite('what retry takes', async (t, { orm }) => {
   await t.rejects(runInContext({ orm, retry: 2, transaction: false }, () => {}), { message: /"retry" takes a transaction .* got transaction: false/ })
   await runInContext({ orm }, () => t.rejects(atomic(() => {}, { retry: 2, existing: 'join' }), { message: /"retry" takes a transaction that can be run again as a whole/ }))
   t.equal(await runInContext({ orm, retry: 1 }, () => 5), 5)
+})
+
+onEachPool('what has perhaps been committed beside it is not done again', async (t, database) => {
+  const release = await delayCommits(database, 'Emma')
+  const terminated = terminateWhen(database, isCommitting)
+  let runs = 0
+  await t.rejects(runInContext({ orm: database.orm, retry: { ...NOW, attempts: 2, when: () => true } }, async () => {
+    runs++
+    if (runs === 1) await em().transactional(async own => await own.insert(Book, { title: 'Emma' }), { propagation: TransactionPropagation.REQUIRES_NEW })
+  }))
+  await terminated
+  await release()
+  t.equal(runs, 1)
+})
+
+onEachPool('and what was refused beside it is', async (t, database) => {
+  await refuseCommits(database)
+  let runs = 0
+  await runInContext({ orm: database.orm, retry: { ...NOW, attempts: 2, when: () => true } }, async () => {
+    runs++
+    if (runs === 1) await em().transactional(async own => await (own as SqlEntityManager).execute('insert into review (book_id) values (99)'), { propagation: TransactionPropagation.REQUIRES_NEW })
+  })
+  t.equal(runs, 2)
 })
