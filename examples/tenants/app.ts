@@ -10,7 +10,7 @@ export interface AppOptions extends TenantsOptions {
 }
 
 export function buildApp ({ database, tokens, logger }: AppOptions): FastifyInstance {
-  const app = Fastify({ logger })
+  const app = Fastify({ logger, pluginTimeout: 60_000 }) // PGlite takes its time to start on a busy machine
   // what the function opens, the plugin closes with the app
   app.register(contextOrm, { orm: () => openDatabase(database) })
   app.register(tenants, { tokens })
