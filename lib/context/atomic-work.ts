@@ -43,7 +43,7 @@ export class AtomicWork {
     return this.#turns.run(work)
   }
 
-  /** For what runs in contexts of its own: aborted when the context ends. */
+  /** Aborted when the context ends, and with it the attempts at an `atomic()`: these have contexts of their own. */
   get signal (): AbortSignal {
     this.#end ??= new AbortController()
     return this.#end.signal

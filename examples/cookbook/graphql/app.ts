@@ -59,6 +59,6 @@ export function buildApp ({ orm }: Pick<ContextOrmOptions, 'orm'>): FastifyInsta
   app.decorateRequest('mutates', false)
   app.decorateRequest('isRefused', false)
   app.register(contextOrm, { orm, shouldCommit })
-  app.register(mercurius, { schema, resolvers, loaders, errorFormatter: formatErrors as any })
+  app.register(mercurius, { schema, resolvers, loaders, errorFormatter: formatErrors })
   return app
 }

@@ -2,8 +2,8 @@ import type { Reach, Replication, Whereabouts } from '../replication.ts'
 
 /**
  * A position is the cluster, the timeline and the place in its log, in hexadecimal digits. What a replica replays comes from one timeline
- * after the other; `pg_stat_wal_receiver` says soonest which one it is on, to those who may see it. A replica that is on a timeline has
- * left the one before at the place where they part, so it never has anything that the new one does not have.
+ * after the other; `pg_stat_wal_receiver` says soonest which one it is on, to those who may see it. A replica goes over to the next timeline
+ * at the place where that begins, so it never has anything that the next one has not.
  */
 export const replication: Replication & { readonly afterCommit: string } = {
   where: `

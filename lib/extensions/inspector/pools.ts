@@ -48,7 +48,8 @@ export class Pools {
   async #clientOf (orm: MikroORM): Promise<NativeClient | undefined> {
     const known = this.#clients.get(orm)
     if (known !== undefined || !this.#records.isTouched) return known
-    const client = await (orm.em as any).getConnection().getNativeClient?.().catch(() => undefined)
+    const connection = orm.em.getDriver().getConnection() as { getNativeClient?: () => Promise<NativeClient> }
+    const client = await connection.getNativeClient?.().catch(() => undefined)
     if (client !== undefined) this.#clients.set(orm, client)
     return client
   }
